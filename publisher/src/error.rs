@@ -1,0 +1,203 @@
+//! Everything that can go wrong with a call, by cause. No text here ever holds a key.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Why a call failed. `endpoint` is the URL.
+#[derive(Debug)]
+pub enum Error {
+    /// There is no connection, and none could be made: nothing was sent.
+    Connect {
+        /// The server.
+        endpoint: String,
+        /// What kept us from it.
+        cause: ConnectError,
+    },
+    /// A call shortly before waited in vain, so this one does not wait: nothing was sent.
+    Paused {
+        /// The server.
+        endpoint: String,
+        /// Time until it is tried again.
+        left: Duration,
+    },
+    /// The server refused the key, or its absence.
+    Refused {
+        /// The server.
+        endpoint: String,
+        /// 401 or 403.
+        status: u16,
+        /// Whether there was a key to refuse.
+        key_given: bool,
+        /// What the server says to it.
+        reason: Option<String>,
+    },
+    /// The command was sent and no answer came in time.
+    Timeout {
+        /// The server.
+        endpoint: String,
+        /// How long the call was allowed to take.
+        timeout: Duration,
+    },
+    /// The connection broke, or brought nonsense, after the command was sent at least in part.
+    Broken {
+        /// The server.
+        endpoint: String,
+        /// How.
+        cause: BrokenCause,
+    },
+    /// The server refused the command.
+    Rejected(Rejection),
+    /// The server refused the command for some of its channels.
+    Partly(Vec<(String, ChannelOutcome)>),
+}
+
+/// What kept us from a connection.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The operating system's answer, such as a refused connection or a missing socket.
+    Io(io::Error),
+    /// The host's name has no address.
+    Resolve(io::Error),
+    /// `connect_timeout` is over, or what was left of `timeout`.
+    TimedOut(Duration),
+    /// The file of `realtime.tls_ca` cannot be read or holds no certificate.
+    Authority(String),
+    /// The TLS handshake failed, for example because the certificate is not trusted.
+    Tls(String),
+    /// An HTTP server answered, but not with a WebSocket.
+    Http(u16, Option<String>),
+    /// The answer to the handshake was no WebSocket handshake.
+    Handshake(String),
+}
+
+/// How a connection broke.
+#[derive(Debug)]
+pub enum BrokenCause {
+    /// It was closed.
+    Closed,
+    /// The operating system reported an error.
+    Io(io::Error),
+    /// The server sent what is no reply.
+    Protocol(String),
+}
+
+/// The server's refusal of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The protocol's code, such as `forbidden`.
+    pub code: String,
+    /// What was wrong and what to do.
+    pub message: String,
+}
+
+/// What became of a publication in one channel.
+pub type ChannelOutcome = Result<ChannelReceipt, Rejection>;
+
+/// A publication that was taken, in one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelReceipt {
+    /// Connections that it was queued for.
+    pub receivers: u64,
+    /// The life of the channel's history that `offset` belongs to.
+    pub epoch: Option<String>,
+    /// Its place in the channel's history.
+    pub offset: Option<u64>,
+}
+
+impl Error {
+    /// Whether the failure cost the caller its time, so that the next calls had better not wait.
+    pub(crate) fn cost_time(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Connect { cause: ConnectError::TimedOut(_), .. })
+    }
+}
+
+const MAYBE: &str = "The message may have been delivered.";
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { endpoint, cause } => write!(f, "Could not connect to {endpoint}: {cause}"),
+            Self::Paused { endpoint, left } => write!(
+                f,
+                "{endpoint} did not answer a moment ago; it is tried again in {:.1} s (realtime.retry_after)",
+                left.as_secs_f64()
+            ),
+            Self::Refused { endpoint, status, key_given, reason } => {
+                let what = if *key_given { "the publisher key" } else { "the connection, which had no publisher key" };
+                write!(f, "{endpoint} refused {what} (HTTP {status}")?;
+                match reason {
+                    Some(reason) => write!(f, ": {reason})")?,
+                    None => f.write_str(")")?,
+                }
+                f.write_str("; set realtime.key, or the argument key, to the server's publisher_key")
+            }
+            Self::Timeout { endpoint, timeout } => write!(
+                f,
+                "{endpoint} sent no acknowledgement within {} s (realtime.timeout). {MAYBE}",
+                timeout.as_secs_f64()
+            ),
+            Self::Broken { endpoint, cause } => write!(f, "The connection to {endpoint} {cause}. {MAYBE}"),
+            Self::Rejected(rejection) => rejection.fmt(f),
+            Self::Partly(outcomes) => {
+                let refused = || outcomes.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
+                write!(f, "The server refused {} of {} channels", refused().count(), outcomes.len())?;
+                match refused().next() {
+                    Some((name, rejection)) => write!(f, ", first {name:?}: {rejection}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused => write!(f, "{error}. Is realtime-server running there?"),
+                io::ErrorKind::NotFound => write!(f, "{error}. Is realtime-server running, with this unix_socket?"),
+                io::ErrorKind::PermissionDenied => {
+                    write!(f, "{error}. The user that runs PHP must be in the socket's group")
+                }
+                _ => error.fmt(f),
+            },
+            Self::Resolve(error) => write!(f, "{error}. Check the host in realtime.url"),
+            Self::TimedOut(limit) => {
+                write!(
+                    f,
+                    "no answer within {:.1} s. Is a firewall in between, or the server stopped?",
+                    limit.as_secs_f64()
+                )
+            }
+            Self::Authority(why) => write!(f, "realtime.tls_ca: {why}"),
+            Self::Tls(why) => write!(f, "TLS: {why}. realtime.tls_ca names the authority of a private certificate"),
+            Self::Http(status, reason) => {
+                write!(f, "it answered HTTP {status}")?;
+                match reason {
+                    Some(reason) => write!(f, ": {reason}"),
+                    None => f.write_str(". Is this the address of realtime-server?"),
+                }
+            }
+            Self::Handshake(why) => write!(f, "{why}. Is this the address of realtime-server?"),
+        }
+    }
+}
+
+impl fmt::Display for BrokenCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("was closed before the acknowledgement came"),
+            Self::Io(error) => write!(f, "broke before the acknowledgement came: {error}"),
+            Self::Protocol(why) => write!(f, "brought what is no reply of a realtime-server: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
