@@ -1,0 +1,266 @@
+//! A blocking connection to a server, for the commands that talk to one.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use realtime_protocol::PUBLISHER_SUBPROTOCOL;
+use realtime_server::config::{Config, PublisherKey};
+use realtime_server::unix_socket::{Resolved, resolve};
+use tungstenite::client::IntoClientRequest;
+use tungstenite::handshake::HandshakeError;
+use tungstenite::http::header::{AUTHORIZATION, HOST, SEC_WEBSOCKET_PROTOCOL};
+use tungstenite::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use tungstenite::{Error, WebSocket};
+
+use super::Failure;
+
+/// How long connecting, and each read or write of an answer, may take.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Address {
+    Unix(PathBuf),
+    /// Host and port as they go into `Host`, and the path before ours.
+    Tcp {
+        authority: String,
+        prefix: String,
+    },
+}
+
+/// A server and the key for it.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    pub(super) address: Address,
+    pub(super) key: Option<PublisherKey>,
+}
+
+impl Endpoint {
+    /// What `--url` and `--key-file` name; without them what the configuration says. The unix socket comes first where
+    /// `unix` allows it and it exists.
+    pub(super) fn chosen(matches: &ArgMatches, config: &Config, unix: bool) -> Result<Self, Failure> {
+        let key = match matches.get_one::<PathBuf>("key-file") {
+            Some(path) => Some(PublisherKey::from_file(path).map_err(Failure::Usage)?),
+            None => config.publisher_key.clone(),
+        };
+        let address = match matches.get_one::<String>("url") {
+            Some(url) => Address::parse(url)?,
+            None => Address::configured(config, unix),
+        };
+        match address {
+            Address::Unix(path) if !unix => Err(Failure::Usage(format!(
+                "the unix socket {} serves publishers only; name the server as ws://host:port",
+                path.display()
+            ))),
+            address => Ok(Self { address, key }),
+        }
+    }
+
+    /// Opens a WebSocket at `path` (`/publisher`, `/`).
+    pub(super) fn connect(&self, path: &str) -> Result<WebSocket<Stream>, Failure> {
+        let cannot =
+            |error: &dyn std::fmt::Display| Failure::Run(format!("cannot connect to {}: {error}", self.address));
+        let stream = self.address.open().map_err(|error| cannot(&error))?;
+        let uri = format!("ws://{}{path}", self.address.authority_and_prefix());
+        let mut request = uri.into_client_request().map_err(|error| cannot(&error))?;
+        self.headers(path, request.headers_mut())?;
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(socket),
+            Err(HandshakeError::Failure(Error::Http(response))) => Err(self.refused(response.status())),
+            Err(HandshakeError::Failure(error)) => Err(cannot(&error)),
+            Err(HandshakeError::Interrupted(_)) => Err(cannot(&"it does not answer")),
+        }
+    }
+
+    fn headers(&self, path: &str, headers: &mut HeaderMap) -> Result<(), Failure> {
+        if path == "/publisher" {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PUBLISHER_SUBPROTOCOL));
+        }
+        if let (Address::Tcp { .. }, Some(key)) = (&self.address, &self.key) {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", key.secret()))
+                .map_err(|error| Failure::Run(error.to_string()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(())
+    }
+
+    fn refused(&self, status: StatusCode) -> Failure {
+        let hint = match (status, &self.key) {
+            (StatusCode::UNAUTHORIZED, None) => "; it wants a publisher key: set publisher_key, or give --key-file",
+            (StatusCode::UNAUTHORIZED, Some(_)) => "; its publisher key is another one",
+            _ => "",
+        };
+        Failure::Run(format!("{} refuses the connection with status {status}{hint}", self.address))
+    }
+}
+
+impl Address {
+    /// Reads `ws://host[:port][/prefix]` or `unix:///path`.
+    fn parse(url: &str) -> Result<Self, Failure> {
+        let wrong = |why: &str| Failure::Usage(format!("--url {url:?}: {why}"));
+        if let Some(path) = url.strip_prefix("unix://") {
+            let absolute = path.starts_with('/');
+            return if absolute { Ok(Self::Unix(path.into())) } else { Err(wrong("write unix:///path/to/the/socket")) };
+        }
+        let uri: Uri = url.parse().map_err(|_| wrong("not a URL; write ws://host:port or unix:///path"))?;
+        match (uri.scheme_str(), uri.authority()) {
+            (Some("ws"), Some(authority)) if !authority.as_str().contains('@') => Ok(Self::Tcp {
+                authority: authority.as_str().to_owned(),
+                prefix: uri.path().trim_end_matches('/').to_owned(),
+            }),
+            (Some("wss"), _) => {
+                Err(wrong("these commands speak no TLS; run them on the server's own machine over ws:// or unix://"))
+            }
+            (Some("ws"), _) => Err(wrong("write ws://host:port; the key goes into a file, --key-file")),
+            _ => Err(wrong("write ws://host:port or unix:///path")),
+        }
+    }
+
+    fn configured(config: &Config, unix: bool) -> Self {
+        match resolve(config, runtime_dir().as_deref()) {
+            Resolved::At(path) if unix && path.exists() => Self::Unix(path),
+            _ => Self::Tcp { authority: reachable(config.listen).to_string(), prefix: String::new() },
+        }
+    }
+
+    fn authority_and_prefix(&self) -> String {
+        match self {
+            // Hosts mean nothing on a unix socket, but HTTP wants one.
+            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp { authority, prefix } => format!("{authority}{prefix}"),
+        }
+    }
+
+    /// Connects, and limits how long reads and writes may take.
+    pub(super) fn open(&self) -> io::Result<Stream> {
+        match self {
+            Self::Unix(path) => Stream::unix(path),
+            Self::Tcp { authority, .. } => Stream::tcp(authority),
+        }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp { authority, prefix } => write!(f, "ws://{authority}{prefix}"),
+        }
+    }
+}
+
+/// `$XDG_RUNTIME_DIR`.
+pub(super) fn runtime_dir() -> Option<PathBuf> {
+    std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)
+}
+
+/// Where a server that listens on `address` is reached from this machine.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Either kind of socket.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    fn unix(path: &Path) -> io::Result<Self> {
+        let stream = Self::Unix(UnixStream::connect(path)?);
+        stream.limit(Some(TIMEOUT))?;
+        Ok(stream)
+    }
+
+    fn tcp(authority: &str) -> io::Result<Self> {
+        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let addresses =
+            if has_port { authority.to_socket_addrs()? } else { format!("{authority}:80").to_socket_addrs()? };
+        let mut last = io::Error::other("the name has no address");
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, TIMEOUT) {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    let stream = Self::Tcp(stream);
+                    stream.limit(Some(TIMEOUT))?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// How long a read or write may take; `None`: for ever.
+    pub(super) fn limit(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
+            Self::Tcp(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tcp(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Unix(stream) => stream.flush(),
+            Self::Tcp(stream) => stream.flush(),
+        }
+    }
+}
+
+/// The status of `GET path` with these further header lines, for checks that need no more than that. A `Host` among
+/// them replaces the address's own.
+pub(super) fn status(address: &Address, path: &str, headers: &[(&str, &str)]) -> io::Result<u16> {
+    let mut stream = address.open()?;
+    let own_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HOST.as_str()));
+    let (authority, prefix) = match address {
+        Address::Unix(_) => ("localhost", ""),
+        Address::Tcp { authority, prefix } => (&**authority, &**prefix),
+    };
+    let mut request = format!("GET {prefix}{path} HTTP/1.1\r\n");
+    if !own_host {
+        request.push_str(&format!("Host: {authority}\r\n"));
+    }
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut head = Vec::new();
+    let mut byte = [0];
+    // A status line is short, and this reads it once; a server that sends none is cut off.
+    while head.len() < 1024 && !head.ends_with(b"\n") && stream.read(&mut byte)? > 0 {
+        head.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&head);
+    let code = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+    code.ok_or_else(|| io::Error::other("what answers there is no HTTP server"))
+}

@@ -1,0 +1,370 @@
+//! The one table of keys. Flags, variables, the file, `check-config`, the manual and messages all come from it.
+
+use std::time::Duration;
+
+use super::field::{Field, Place};
+use super::{LogFormat, LogLevel};
+
+/// A key of the configuration.
+pub struct Key {
+    /// Its name in the file; `table.key` inside a table.
+    pub name: &'static str,
+    /// Its part of the manual.
+    pub(super) group: Group,
+    pub(super) field: Field,
+    /// What it does, for the manual; the first sentence is the flag's help.
+    pub(super) doc: &'static str,
+    /// The default in words, where it is no single value.
+    pub(super) default: Option<&'static str>,
+    /// Secrets have no flag, since flags show in process lists.
+    pub(super) has_flag: bool,
+    /// Whether SIGHUP takes a new value over.
+    pub(super) reloads: bool,
+}
+
+/// Parts of the manual.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Listening,
+    Publishers,
+    Browsers,
+    Limits,
+    Compression,
+    Log,
+}
+
+impl Group {
+    pub(super) const ALL: &'static [Self] =
+        &[Self::Listening, Self::Publishers, Self::Browsers, Self::Limits, Self::Compression, Self::Log];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Listening => "Listening",
+            Self::Publishers => "Publishers",
+            Self::Browsers => "Browsers",
+            Self::Limits => "Limits",
+            Self::Compression => "Compression",
+            Self::Log => "Log",
+        }
+    }
+}
+
+impl Key {
+    /// The key with this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// `REALTIME_…`.
+    pub fn variable(&self) -> String {
+        format!("REALTIME_{}", self.name.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// The flag without its dashes; `None` for secrets.
+    pub fn flag(&self) -> Option<String> {
+        self.has_flag.then(|| self.name.replace(['_', '.'], "-"))
+    }
+
+    /// Whether the flag needs no value.
+    pub fn is_switch(&self) -> bool {
+        self.field.is_switch()
+    }
+
+    /// What stands for the value in the flag's help.
+    pub fn placeholder(&self) -> &'static str {
+        self.field.placeholder()
+    }
+
+    /// One sentence.
+    pub fn summary(&self) -> &'static str {
+        self.doc.split_once(". ").map_or_else(|| self.doc.trim_end_matches('.'), |(first, _)| first)
+    }
+}
+
+macro_rules! at {
+    ($($field:ident).+) => {
+        Place { read: |config| &config.$($field).+, write: |config| &mut config.$($field).+ }
+    };
+}
+
+/// What most keys have.
+const fn key(name: &'static str, group: Group, field: Field, doc: &'static str) -> Key {
+    Key { name, group, field, doc, default: None, has_flag: true, reloads: false }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// Every key that is no table, in the order of the manual.
+pub static KEYS: &[Key] = &[
+    key(
+        "listen",
+        Group::Listening,
+        Field::Address(at!(listen)),
+        "Address of WebSocket and HTTP. Port 0 takes a free one; the log says which.",
+    ),
+    Key {
+        default: Some(
+            "`/run/realtime/realtime.sock` if that directory exists, else `$XDG_RUNTIME_DIR/realtime.sock`, else none",
+        ),
+        ..key(
+            "unix_socket",
+            Group::Listening,
+            Field::Socket(at!(unix_socket)),
+            "The socket of publishers on this machine, an absolute path or `\"off\"`. Whoever may open it may publish, \
+             without a key, so it is never made in a directory that everybody can write to.",
+        )
+    },
+    key("socket_mode", Group::Listening, Field::Mode(at!(socket_mode)), "Permission bits of the unix socket."),
+    Key {
+        default: Some("`realtime` for `/run/realtime/realtime.sock` where that group exists, else the process's"),
+        ..key(
+            "socket_group",
+            Group::Listening,
+            Field::Name(at!(socket_group)),
+            "Group that owns the unix socket; the web server's user must be in it.",
+        )
+    },
+    Key {
+        default: Some("one per core"),
+        ..key(
+            "shards",
+            Group::Listening,
+            Field::Count(at!(shards), 1..=crate::hub::MAX_SHARDS),
+            "Threads that own connections.",
+        )
+    },
+    Key {
+        default: Some("none: nobody publishes over TCP"),
+        has_flag: false,
+        reloads: true,
+        ..key(
+            "publisher_key",
+            Group::Publishers,
+            Field::Key,
+            "The key that publishers over TCP present, as `realtime-server key` makes it. PHP gets the same one as \
+             `realtime.key`. There is no flag, since flags show in process lists.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "publisher_key_file",
+            Group::Publishers,
+            Field::KeyFile,
+            "File that holds the publisher key and nothing else. Use it instead of `publisher_key`, not beside it.",
+        )
+    },
+    key(
+        "max_publication",
+        Group::Publishers,
+        Field::Size(at!(max_publication), 128..=4 * MIB),
+        "Longest single publication of a publisher. A longer one is refused with `too_large`; the connection stays.",
+    ),
+    key(
+        "dev",
+        Group::Publishers,
+        Field::Switch(at!(dev)),
+        "For development on this machine: publishers from loopback need no key, and `insecure_identity` is on. It \
+         refuses to listen beyond loopback, and must not stand behind a proxy.",
+    ),
+    Key {
+        reloads: true,
+        ..key(
+            "allowed_origins",
+            Group::Browsers,
+            Field::Origins(at!(allowed_origins)),
+            "Pages that may connect, besides those on localhost and on the server's own IP address. Entries are exact, \
+             `\"https://app.example.com\"`, or stand for all subdomains, `\"https://*.example.com\"`; `\"null\"` admits \
+             local files. A page of another origin is refused, and the log says which line to add.",
+        )
+    },
+    key(
+        "insecure_identity",
+        Group::Browsers,
+        Field::Switch(at!(insecure_identity)),
+        "Believe the `userId` that a browser claims in `register`. Anybody can then receive anybody's messages, so it \
+         is for development and closed networks.",
+    ),
+    key(
+        "ping_interval",
+        Group::Browsers,
+        Field::Duration(at!(ping_interval), SECOND..=HOUR),
+        "Silence after which a browser is pinged. Publishers are watched by TCP instead.",
+    ),
+    key(
+        "pong_timeout",
+        Group::Browsers,
+        Field::Duration(at!(pong_timeout), SECOND..=HOUR),
+        "Silence after that ping which ends the connection.",
+    ),
+    key(
+        "handshake_timeout",
+        Group::Limits,
+        Field::Duration(at!(handshake_timeout), Duration::from_millis(100)..=HOUR),
+        "Time that a request's head and body, or an upgrade, may take.",
+    ),
+    key(
+        "max_handshakes",
+        Group::Limits,
+        Field::Count(at!(max_handshakes), 1..=1_000_000),
+        "Handshakes in flight, a quarter of them for one address at most. Beyond it browsers get 503, while publishers \
+         and health checks are still let in.",
+    ),
+    key(
+        "max_connections",
+        Group::Limits,
+        Field::Count(at!(max_connections), 1..=100_000_000),
+        "Browsers connected at a time. One more is told 4009 and closed. The limit on open files counts too: the last 64 \
+         of them are kept for publishers and health checks.",
+    ),
+    key(
+        "max_connections_per_address",
+        Group::Limits,
+        Field::Count(at!(max_connections_per_address), 1..=100_000_000),
+        "Browsers connected at a time from one IP address, or one IPv6 network of 64 bits. Loopback and \
+         `trusted_proxies` are not counted.",
+    ),
+    key(
+        "max_publishers",
+        Group::Limits,
+        Field::Count(at!(max_publishers), 1..=100_000_000),
+        "Publishers connected at a time, apart from browsers: one for each PHP process.",
+    ),
+    key(
+        "trusted_proxies",
+        Group::Limits,
+        Field::Networks(at!(trusted_proxies)),
+        "Proxies in front of the server, as IP addresses or networks (`\"10.0.0.0/8\"`). For what they pass on, the \
+         address in their `X-Forwarded-For` counts.",
+    ),
+    key(
+        "commands_per_second",
+        Group::Limits,
+        Field::Count(at!(commands_per_second), 1..=1_000_000),
+        "Commands that one browser may send in a second, over time. More are refused with `rate_limited`.",
+    ),
+    key(
+        "command_burst",
+        Group::Limits,
+        Field::Count(at!(command_burst), 1..=1_000_000),
+        "Commands that one browser may send at once. As many refusals close the connection with 4010.",
+    ),
+    key(
+        "memory_max",
+        Group::Limits,
+        Field::Size(at!(memory_max), MIB..=1024 * 1024 * MIB),
+        "Bytes that may wait for all browsers together, and in their unfinished messages. Beyond it those who hold most \
+         are closed with 4008.",
+    ),
+    key(
+        "send_buffer",
+        Group::Limits,
+        Field::Size(at!(send_buffer), 4 * KIB..=64 * MIB),
+        "Bytes that the kernel may hold for one browser, before the outbox fills. By itself the kernel would take \
+         megabytes for a reader that does not read.",
+    ),
+    key(
+        "max_message",
+        Group::Limits,
+        Field::Size(at!(max_message), 128..=16 * MIB),
+        "Longest message of a browser. A longer one closes the connection with 1009.",
+    ),
+    key(
+        "max_channels",
+        Group::Limits,
+        Field::Count(at!(max_channels), 1..=1_000_000),
+        "Channels that one connection may subscribe to.",
+    ),
+    key(
+        "outbox_max",
+        Group::Limits,
+        Field::Size(at!(outbox_max), 4 * KIB..=1024 * MIB),
+        "Bytes that may wait for one connection. What happens to a reader so slow that more would wait is said by the \
+         channel's `overflow`.",
+    ),
+    key(
+        "compression.enabled",
+        Group::Compression,
+        Field::Switch(at!(compression.enabled)),
+        "Whether publications are compressed for browsers that offer permessage-deflate (RFC 7692). A publication is \
+         compressed once for all of them.",
+    ),
+    key(
+        "compression.min_size",
+        Group::Compression,
+        Field::Size(at!(compression.min_size), 64..=1024 * MIB),
+        "Shortest publication that is compressed.",
+    ),
+    key(
+        "compression.level",
+        Group::Compression,
+        Field::Count(at!(compression.level), 1..=3),
+        "How hard the compressor tries, from 1 (fast) to 3.",
+    ),
+    key(
+        "log_level",
+        Group::Log,
+        Field::Choice {
+            words: &["error", "warn", "info", "debug"],
+            read: |config| config.log_level as usize,
+            write: |config, chosen| {
+                config.log_level = [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug][chosen];
+            },
+        },
+        "Least important level that is logged: `\"error\"`, `\"warn\"`, `\"info\"` or `\"debug\"`. Only `\"debug\"` has \
+         a line per connection.",
+    ),
+    key(
+        "log_format",
+        Group::Log,
+        Field::Choice {
+            words: &["text", "json"],
+            read: |config| config.log_format as usize,
+            write: |config, chosen| config.log_format = [LogFormat::Text, LogFormat::Json][chosen],
+        },
+        "How log lines look: `\"text\"`, or `\"json\"` with one object a line.",
+    ),
+    Key {
+        default: Some("stderr"),
+        ..key(
+            "log_file",
+            Group::Log,
+            Field::File(at!(log_file)),
+            "File that log lines are appended to. SIGHUP opens it anew, for logrotate.",
+        )
+    },
+];
+
+/// A key of a rule under `[[channels]]`.
+pub(super) struct RuleKey {
+    pub(super) name: &'static str,
+    pub(super) default: Option<&'static str>,
+    pub(super) doc: &'static str,
+}
+
+/// Every key of a rule.
+pub(super) static RULE_KEYS: &[RuleKey] = &[
+    RuleKey {
+        name: "pattern",
+        default: None,
+        doc: "Which channels. `*` at the end matches the rest of the name; `{user}`, at most once, stands for the id of \
+              the connection's user.",
+    },
+    RuleKey {
+        name: "subscribe",
+        default: Some("\"anyone\""),
+        doc: "Who may subscribe: `\"anyone\"`, `\"user\"` (connections with a user), `\"token\"` (connections with a \
+              token) or `\"nobody\"`.",
+    },
+    RuleKey {
+        name: "overflow",
+        default: Some("\"disconnect\""),
+        doc: "What happens when the outbox of a slow reader is full: `\"disconnect\"` closes it with 4008; \
+              `\"drop_oldest\"` drops what waited longest in this channel and says `missed`; `\"latest\"` keeps only the \
+              channel's newest publication waiting, for channels that carry a whole state each time.",
+    },
+];

@@ -1,0 +1,181 @@
+//! Reading the configuration: the file, then variables, then flags; later ones win.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::field::Raw;
+use super::keys::{KEYS, Key};
+use super::mistake::{Mistake, Mistakes, Source, did_you_mean};
+use super::{Config, check, file};
+use crate::rules::ChannelRule;
+
+/// The file that is read when none is named, if it exists.
+pub const DEFAULT_FILE: &str = "/etc/realtime/realtime.toml";
+const FILE_VARIABLE: &str = "REALTIME_CONFIG";
+const VARIABLES: &str = "REALTIME_";
+
+/// What the configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file named by `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The name of each key that a flag sets, and its value.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A configuration that was read, and what is worth saying about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The effective configuration.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<String>,
+    /// Who set each key; absent: the default.
+    pub(super) set_by: BTreeMap<&'static str, Source>,
+}
+
+/// The configuration while it is read.
+#[derive(Default)]
+pub(super) struct Layer {
+    pub(super) config: Config,
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<String>,
+    pub(super) set_by: BTreeMap<&'static str, Source>,
+    /// Where each rule of `config.channels` is.
+    pub(super) rules_at: Vec<Source>,
+}
+
+impl Layer {
+    pub(super) fn set(&mut self, key: &'static Key, raw: &Raw<'_>, place: Source) {
+        match key.field.set(&mut self.config, raw) {
+            Ok(()) => drop(self.set_by.insert(key.name, place)),
+            Err(message) => {
+                let message = format!("{}: {message}", key.name);
+                self.mistakes.push(Mistake { place: Some(place), message });
+            }
+        }
+    }
+
+    pub(super) fn set_rules(&mut self, rules: Vec<(ChannelRule, Source)>) {
+        (self.config.channels, self.rules_at) = rules.into_iter().unzip();
+    }
+
+    /// The key and the file with the key exclude each other, but a later source may replace one by the other.
+    fn end(&mut self, mut from_here: impl FnMut(&Source) -> bool) {
+        const KEY: &str = "publisher_key";
+        const FILE: &str = "publisher_key_file";
+        let here: Vec<Source> =
+            [KEY, FILE].iter().filter_map(|name| self.set_by.get(name)).filter(|p| from_here(p)).cloned().collect();
+        match &here[..] {
+            [_, place] => {
+                let message = "set publisher_key or publisher_key_file, not both".to_owned();
+                self.mistakes.push(Mistake { place: Some(place.clone()), message });
+            }
+            [_] => {
+                let replaced = if self.config.publisher_key_file.is_some() { KEY } else { FILE };
+                self.set_by.remove(replaced);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reads the configuration.
+pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
+    let mut layer = Layer::default();
+    let file = chosen_file(sources);
+    if let Some(path) = &file {
+        match fs::read_to_string(path) {
+            Ok(text) => file::read(path, &text, &mut layer),
+            Err(error) => {
+                let message = format!("cannot read the configuration file {}: {error}", path.display());
+                layer.mistakes.push(Mistake { place: None, message });
+            }
+        }
+    }
+    layer.end(|place| matches!(place, Source::File(..)));
+    variables(&sources.variables, &mut layer);
+    layer.end(|place| matches!(place, Source::Variable(_)));
+    for (name, text) in &sources.flags {
+        if let Some(key) = Key::find(name) {
+            layer.set(key, &Raw::Text(text), Source::Flag(key.flag().unwrap_or_default()));
+        }
+    }
+    layer.end(|place| matches!(place, Source::Flag(_)));
+    if layer.config.dev {
+        layer.config.insecure_identity = true;
+    }
+    check::all(&mut layer);
+    warn_of_readable_secrets(&mut layer);
+    let Layer { config, mut mistakes, warnings, set_by, .. } = layer;
+    if mistakes.is_empty() {
+        return Ok(Loaded { config, file, warnings, set_by });
+    }
+    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+    Err(Mistakes(mistakes))
+}
+
+fn chosen_file(sources: &Sources) -> Option<PathBuf> {
+    let by_variable = || {
+        let set = sources.variables.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());
+        set.map(|(_, value)| PathBuf::from(value))
+    };
+    let by_default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+    sources.file.clone().or_else(by_variable).or_else(by_default)
+}
+
+fn variables(environment: &[(OsString, OsString)], layer: &mut Layer) {
+    let mut ours: Vec<_> = environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?, value)))
+        .filter(|(name, _)| name.starts_with(VARIABLES) && *name != FILE_VARIABLE)
+        .collect();
+    ours.sort();
+    for (name, value) in ours {
+        let Some(key) = KEYS.iter().find(|key| key.variable() == name) else {
+            layer.warnings.push(unknown_variable(name));
+            continue;
+        };
+        let place = Source::Variable(name.to_owned());
+        match value.to_str() {
+            // Whoever passes variables on, as compose files do, passes unset ones on as empty.
+            Some("") if !key.field.is_list() => {}
+            Some(text) => layer.set(key, &Raw::Text(text), place),
+            None => {
+                let message = format!("{}: the value is not UTF-8", key.name);
+                layer.mistakes.push(Mistake { place: Some(place), message });
+            }
+        }
+    }
+}
+
+fn unknown_variable(name: &str) -> String {
+    if name == "REALTIME_CHANNELS" || name.starts_with("REALTIME_CHANNELS__") {
+        return format!("the variable {name} is ignored: rules for channels can be set only in the file");
+    }
+    let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let hint = did_you_mean(name, known.iter().map(String::as_str).chain([FILE_VARIABLE]));
+    format!("the variable {name:?} is ignored: there is no such key{hint}")
+}
+
+/// Secrets that every user of the machine can read are worth a word, though they work.
+fn warn_of_readable_secrets(layer: &mut Layer) {
+    let key_file = layer.config.publisher_key_file.as_deref();
+    let file_with_key = match layer.set_by.get("publisher_key") {
+        Some(Source::File(path, _)) => Some(path.as_path()),
+        _ => None,
+    };
+    let readable = |path: &&Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
+    let warnings = [key_file, file_with_key].into_iter().flatten().filter(readable).map(|path| {
+        let path = path.display();
+        format!("every user of this machine can read the publisher key in {path}; mend it with: chmod o-r {path}")
+    });
+    layer.warnings.extend(warnings);
+}

@@ -1,0 +1,155 @@
+//! `docs/configuration.md`, written from the table of keys.
+
+use std::fmt::Write as _;
+
+use super::keys::{Group, KEYS, Key, RULE_KEYS};
+use super::{Config, DEFAULT_FILE};
+
+/// The manual's page about the configuration, as Markdown.
+pub fn manual() -> String {
+    let mut page = INTRODUCTION.replace("DEFAULT_FILE", DEFAULT_FILE);
+    for group in Group::ALL {
+        heading(&mut page, group.title());
+        for key in KEYS.iter().filter(|key| key.group == *group) {
+            entry(&mut page, key);
+        }
+    }
+    page.push_str(RULES);
+    for key in RULE_KEYS {
+        let default = key.default.map_or("required".to_owned(), |default| format!("default `{default}`"));
+        wrap(&mut page, "* ", &format!("`{}` ({default}): {}", key.name, key.doc));
+    }
+    page.push_str(AFTER_RULES);
+    page
+}
+
+fn heading(page: &mut String, title: &str) {
+    let _ = write!(page, "\n## {title}\n");
+}
+
+fn entry(page: &mut String, key: &Key) {
+    let default = match key.default {
+        Some(words) => words.to_owned(),
+        None => format!("`{}`", key.field.show(&Config::default()).unwrap_or_default()),
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(page, "\n### `{}`\n\n", key.name);
+    wrap(page, "", key.doc);
+    page.push('\n');
+    wrap(page, "* ", &format!("Default: {default}"));
+    let flag = key.flag().map_or_else(String::new, |flag| {
+        let value = if key.is_switch() { String::new() } else { format!(" {}", key.placeholder()) };
+        format!("; flag: `--{flag}{value}`")
+    });
+    wrap(page, "* ", &format!("Variable: `{}`{flag}", key.variable()));
+    if key.reloads {
+        wrap(page, "* ", "SIGHUP takes a new value over");
+    }
+}
+
+/// Adds a paragraph in lines of the manual's width. `mark` begins the first line; the others line up with its text.
+fn wrap(page: &mut String, mark: &str, text: &str) {
+    const WIDTH: usize = 120;
+    let mut column = mark.len();
+    page.push_str(mark);
+    for (index, word) in text.split(' ').enumerate() {
+        let width = word.chars().count();
+        if index > 0 && column + 1 + width > WIDTH {
+            page.push('\n');
+            page.extend(std::iter::repeat_n(' ', mark.len()));
+            column = mark.len();
+        } else if index > 0 {
+            page.push(' ');
+            column += 1;
+        }
+        page.push_str(word);
+        column += width;
+    }
+    page.push('\n');
+}
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Written by the server's own table of keys: `UPDATE_DOCS=1 cargo test -p realtime-server manual`. -->
+
+The server runs without any configuration. What there is to set comes from, later ones winning:
+
+1. the file that `--config FILE` or `REALTIME_CONFIG` names, else `DEFAULT_FILE` if it exists;
+2. variables: `REALTIME_` and the key in capitals, with `__` between table and key; lists separated by commas. An empty
+   variable counts as not set (for a list: as an empty list);
+3. flags: the key with `-` for `_`.
+
+Durations and sizes have units: `\"500ms\"`, `\"25s\"`, `\"5m\"`, `\"1h\"`; `\"512B\"`, `\"64KiB\"`, `\"1MiB\"`.
+
+Unknown keys in the file and values that do not fit refuse the start; unknown `REALTIME_` variables are warned of.
+`realtime-server check-config` prints every mistake with its line, or the effective configuration and where each value
+comes from. With `--channel NAME`, and `--user ID`, it says who may subscribe to a channel, and by which rule.
+
+`SIGHUP` reads everything again and takes over what can change while running: the publisher key, the allowed origins
+and the channel rules. When anything is wrong, all stays as it was, and the log says why. Other keys need a restart.
+";
+
+const RULES: &str = "
+## Channel rules
+
+Each `[[channels]]` table in the file is a rule; the first whose pattern matches counts, and where none matches, anyone
+may subscribe. Channels whose names begin with `private-` or `presence-` need a token whatever the rules say. Rules
+cannot be set by variables or flags.
+
+```toml
+[[channels]]
+pattern = \"user:{user}:*\"
+subscribe = \"user\"
+
+[[channels]]
+pattern = \"internal.*\"
+subscribe = \"nobody\"
+```
+
+";
+
+const AFTER_RULES: &str = "
+In `user:{user}:*` the id reaches up to the next `:`, so a user whose id contains a `:` matches no channel at all. A
+channel that has the pattern's shape and another user's id is refused by that rule; it does not go on to the next one.
+So put exceptions first.
+
+Tokens come with a later version: until then `\"token\"` admits nobody, and `\"user\"` admits only users that claimed
+their id under `insecure_identity`.
+";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_manual_says_what_the_table_says() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, manual()).unwrap();
+        }
+        let page = fs::read_to_string(&path).unwrap();
+        assert!(
+            page == manual(),
+            "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test -p realtime-server manual"
+        );
+    }
+
+    #[test]
+    fn no_line_of_the_manual_is_too_wide_to_read() {
+        let wide: Vec<_> = manual().lines().filter(|line| line.chars().count() > 120).map(str::to_owned).collect();
+        assert_eq!(wide, Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_key_is_documented_in_a_sentence() {
+        for key in KEYS {
+            assert!(key.doc.ends_with('.'), "{}", key.name);
+            assert!(key.default.is_some() || key.field.show(&Config::default()).is_some(), "{}", key.name);
+        }
+    }
+}

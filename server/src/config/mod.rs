@@ -1,0 +1,181 @@
+//! The effective configuration: every key typed, every value valid. How it is read from file, environment and flags
+//! is the loader's business.
+
+mod check;
+mod field;
+mod file;
+mod key;
+mod keys;
+mod load;
+mod manual;
+mod mistake;
+mod show;
+mod units;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use key::{KeyError, PublisherKey};
+pub use keys::{KEYS, Key};
+pub use load::{DEFAULT_FILE, Loaded, Sources, load};
+pub use manual::manual;
+pub use mistake::{Mistake, Mistakes, Source};
+
+use ipnet::IpNet;
+
+use crate::origin::AllowedOrigin;
+use crate::rules::ChannelRule;
+
+/// Everything that can be configured. [`Config::default`] is what runs without any configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address of WebSocket and HTTP.
+    pub listen: SocketAddr,
+    /// The socket of publishers on the same machine.
+    pub unix_socket: UnixSocket,
+    /// Permission bits of the unix socket.
+    pub socket_mode: u32,
+    /// Group that owns the unix socket; `None`: `realtime` for `/run/realtime/realtime.sock` where that group exists,
+    /// else the process's.
+    pub socket_group: Option<String>,
+    /// The key that publishers over TCP present; `None` refuses them.
+    pub publisher_key: Option<PublisherKey>,
+    /// Where that key was read from, when it has a file of its own.
+    pub publisher_key_file: Option<PathBuf>,
+    /// For development: publishers from loopback need no key, and `insecure_identity` is on.
+    pub dev: bool,
+    /// Believe the `userId` that a browser claims in `register`.
+    pub insecure_identity: bool,
+    /// Pages that may connect besides those on localhost and IP addresses of the same host.
+    pub allowed_origins: Vec<AllowedOrigin>,
+    /// Rules for channels; the first whose pattern matches counts.
+    pub channels: Vec<ChannelRule>,
+    /// Threads that own connections.
+    pub shards: usize,
+    /// Silence after which a client is pinged.
+    pub ping_interval: Duration,
+    /// Silence after that ping which ends the connection.
+    pub pong_timeout: Duration,
+    /// Time for a request's head, body and upgrade.
+    pub handshake_timeout: Duration,
+    /// Longest message of a client, bytes.
+    pub max_message: usize,
+    /// Longest single publication of a publisher, bytes of its command.
+    pub max_publication: usize,
+    /// Bytes that may wait for one connection.
+    pub outbox_max: usize,
+    /// Channels that one connection may subscribe to.
+    pub max_channels: usize,
+    /// Handshakes in flight.
+    pub max_handshakes: usize,
+    /// Browsers connected at a time.
+    pub max_connections: usize,
+    /// Browsers connected at a time from one address.
+    pub max_connections_per_address: usize,
+    /// Publishers connected at a time.
+    pub max_publishers: usize,
+    /// Proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Commands a second of one browser, over time.
+    pub commands_per_second: usize,
+    /// Commands of one browser at once.
+    pub command_burst: usize,
+    /// Bytes that may wait for all browsers together.
+    pub memory_max: usize,
+    /// Bytes that the kernel may hold for one browser.
+    pub send_buffer: usize,
+    /// Whether and how publications are compressed.
+    pub compression: CompressionConfig,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Least important level that is logged.
+    pub log_level: LogLevel,
+    /// Where log lines go; `None` is stderr. Reopened on SIGHUP.
+    pub log_file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            unix_socket: UnixSocket::Default,
+            socket_mode: 0o660,
+            socket_group: None,
+            publisher_key: None,
+            publisher_key_file: None,
+            dev: false,
+            insecure_identity: false,
+            allowed_origins: Vec::new(),
+            channels: Vec::new(),
+            shards: std::thread::available_parallelism().map_or(1, usize::from),
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            max_message: 64 << 10,
+            max_publication: 64 << 10,
+            outbox_max: 1 << 20,
+            max_channels: 128,
+            max_handshakes: 1000,
+            max_connections: 100_000,
+            max_connections_per_address: 1000,
+            max_publishers: 10_000,
+            trusted_proxies: Vec::new(),
+            commands_per_second: 100,
+            command_burst: 200,
+            memory_max: 512 << 20,
+            send_buffer: 128 << 10,
+            compression: CompressionConfig { enabled: true, min_size: 1 << 10, level: 1 },
+            log_format: LogFormat::Text,
+            log_level: LogLevel::Info,
+            log_file: None,
+        }
+    }
+}
+
+/// The table `compression`: permessage-deflate (RFC 7692) with browsers that offer it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompressionConfig {
+    /// Whether it is agreed to.
+    pub enabled: bool,
+    /// Shortest publication that is compressed, bytes of its frame's text.
+    pub min_size: usize,
+    /// How hard the compressor tries, 1 to 3.
+    pub level: usize,
+}
+
+/// Where the unix socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnixSocket {
+    /// `/run/realtime/realtime.sock` if that directory exists, else `$XDG_RUNTIME_DIR/realtime.sock`, else none.
+    Default,
+    /// This path, or the start fails.
+    Path(PathBuf),
+    /// None.
+    Off,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Least important level that is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only failures.
+    Error,
+    /// And what looks wrong.
+    Warn,
+    /// And starts, stops and refusals.
+    Info,
+    /// And a line per connection.
+    Debug,
+}
+
+#[cfg(test)]
+mod tests;

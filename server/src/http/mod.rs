@@ -1,0 +1,164 @@
+//! The front: accepts sockets, speaks HTTP by hyper, and hands upgraded sockets to the shards.
+
+mod assets;
+mod routes;
+mod upgrade;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use self::routes::Front;
+use self::upgrade::Pending;
+use crate::Shared;
+use crate::gate::Welcome;
+use crate::shard::Socket;
+
+/// Longest request head, bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// Most headers in a request.
+const MAX_HEADERS: usize = 100;
+/// How long accepting rests when the process has no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener of either kind.
+pub enum Listener {
+    /// WebSocket and HTTP for everybody.
+    Tcp(TcpListener),
+    /// For publishers on this machine.
+    Unix(UnixListener),
+}
+
+/// A socket that hyper drives and gives back.
+trait Accepted: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+    fn into_socket(self) -> io::Result<Socket>;
+}
+
+impl Accepted for TcpStream {
+    fn into_socket(self) -> io::Result<Socket> {
+        self.into_std().map(Socket::Tcp)
+    }
+}
+
+impl Accepted for UnixStream {
+    fn into_socket(self) -> io::Result<Socket> {
+        self.into_std().map(Socket::Unix)
+    }
+}
+
+impl Listener {
+    /// Accepts until told to stop.
+    pub async fn serve(self, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+        let handshakes = stopping.clone();
+        let mut quiet_until = None;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => return,
+                accepted = self.accept(&shared, &handshakes) => accepted,
+            };
+            let Err(error) = accepted else { continue };
+            if is_about_peer(&error) {
+                continue;
+            }
+            // Out of descriptors or memory: existing connections go on, and trying at once would only spin.
+            let now = Instant::now();
+            if quiet_until.is_none_or(|until| now >= until) {
+                error!(%error, "cannot accept connections; raise the limit on open files (LimitNOFILE, ulimit -n)");
+                quiet_until = Some(now + Duration::from_secs(60));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn accept(&self, shared: &Arc<Shared>, stopping: &watch::Receiver<bool>) -> io::Result<()> {
+        while !shared.gate.has_room() {
+            // Each handshake ends by its deadline, so this does too.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                let (admission, welcome) = shared.gate.enter(Some(address.ip()));
+                if welcome != Welcome::Nobody {
+                    let front = Front::new(shared.clone(), Some(address.ip()), admission, welcome);
+                    tokio::spawn(handshake(stream, front, stopping.clone()));
+                }
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let (admission, welcome) = shared.gate.enter(None);
+                let front = Front::new(shared.clone(), None, admission, welcome);
+                tokio::spawn(handshake(stream, front, stopping.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A connection that ended before it was accepted says nothing about the server.
+fn is_about_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput)
+}
+
+/// Everything that one socket says in HTTP, until it is upgraded or ends.
+async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
+    let timeout = front.shared.config.handshake_timeout;
+    let service = {
+        let front = front.clone();
+        service_fn(move |request| {
+            let front = front.clone();
+            async move { front.answer(request).await }
+        })
+    };
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+    );
+    let mut deadline = pin!(tokio::time::sleep(timeout));
+    let mut is_ending = false;
+    let served = loop {
+        tokio::select! {
+            biased;
+            served = connection.as_mut() => break served,
+            _ = stopping.wait_for(|stop| *stop), if !is_ending => {}
+            () = deadline.as_mut() => {
+                if front.has_published() {
+                    // A publisher may stay; each of its requests has a deadline of its own.
+                    deadline.as_mut().reset(Instant::now() + timeout);
+                    continue;
+                }
+                if is_ending {
+                    // It asks on and on, or takes its answers too slowly: a place among the handshakes is not for that.
+                    return debug!("a connection was neither upgraded nor ended in time");
+                }
+            }
+        }
+        // The request that is begun is answered; another one is not read.
+        connection.as_mut().graceful_shutdown();
+        is_ending = true;
+        deadline.as_mut().reset(Instant::now() + timeout);
+    };
+    if let Err(error) = served {
+        // Garbage, a head that is too long or too late, a peer that left: its own business, answered by hyper.
+        debug!(%error, "a request ended in the handshake");
+    }
+    if let Some(pending) = Pending::take(&front.pending) {
+        pending.hand_over::<S>(&front.shared).await;
+    }
+}

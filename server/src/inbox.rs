@@ -1,0 +1,102 @@
+//! What the rest of the process hands to a shard.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::directory::Place;
+use crate::hub::Publication;
+
+/// Bytes of publications waiting for one shard above which publishers are not read.
+const HIGH_WATER: usize = 16 * 1024 * 1024;
+
+/// Work for a shard, in order.
+pub enum Item {
+    /// For the subscribers of a stream.
+    Publication {
+        /// The shard's number of the stream.
+        local: u32,
+        /// What they get.
+        publication: Arc<Publication>,
+    },
+    /// For one connection.
+    Direct {
+        /// Which.
+        place: Place,
+        /// What it gets.
+        publication: Arc<Publication>,
+    },
+    /// The node's budget is spent and most waits on this shard: make room.
+    Relieve,
+}
+
+impl Item {
+    /// About what it occupies while it waits, bytes.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Publication { publication, .. } | Self::Direct { publication, .. } => publication.size(),
+            Self::Relieve => 0,
+        }
+    }
+}
+
+/// A shard's queue. It is a plain vector that the shard swaps out, so that a burst costs one wake-up. Its bound is
+/// the high-water mark: above it publishers are not read. Nobody waits while pushing, since two shards that waited for
+/// each other's full inbox would wait for ever.
+#[derive(Default)]
+pub struct Inbox {
+    items: Mutex<Vec<Item>>,
+    bytes: AtomicUsize,
+    filled: Notify,
+    drained: Notify,
+}
+
+impl Inbox {
+    /// Adds an item; returns whether the shard must be woken, which the caller does once it holds no lock.
+    #[must_use]
+    pub fn push(&self, item: Item) -> bool {
+        self.bytes.fetch_add(item.size(), Ordering::Relaxed);
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.push(item);
+        items.len() == 1
+    }
+
+    /// Wakes the shard.
+    pub fn wake(&self) {
+        self.filled.notify_one();
+    }
+
+    /// Waits for items and swaps them into `into`, which must be empty.
+    pub async fn take(&self, into: &mut Vec<Item>) {
+        loop {
+            std::mem::swap(into, &mut *self.items.lock().unwrap_or_else(PoisonError::into_inner));
+            if !into.is_empty() {
+                return;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Says that so many bytes of what was taken are delivered.
+    pub fn delivered(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before > HIGH_WATER && before - bytes <= HIGH_WATER {
+            self.drained.notify_waiters();
+        }
+    }
+
+    /// Waits until the queue is below the high-water mark.
+    pub async fn admission(&self) {
+        while self.bytes.load(Ordering::Relaxed) > HIGH_WATER {
+            let drained = self.drained.notified();
+            tokio::pin!(drained);
+            // Registers before the second look, so that a drain between the two is not missed.
+            drained.as_mut().enable();
+            if self.bytes.load(Ordering::Relaxed) <= HIGH_WATER {
+                return;
+            }
+            drained.await;
+        }
+    }
+}

@@ -1,0 +1,349 @@
+#![forbid(unsafe_code)]
+//! The realtime server as a library: [`run`] is the one front door, for `main` and for tests.
+
+pub mod config;
+mod directory;
+mod gate;
+mod http;
+mod hub;
+mod inbox;
+pub mod log;
+mod memory;
+pub mod origin;
+mod policy;
+mod publisher;
+pub mod rules;
+mod session;
+mod shard;
+pub mod unix_socket;
+mod ws;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use nix::sys::resource::{Resource, getrlimit};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
+use tokio::runtime::{Builder, LocalOptions, Runtime};
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::gate::Gate;
+use crate::http::Listener;
+use crate::hub::{Hub, MAX_SHARDS};
+use crate::inbox::Inbox;
+use crate::memory::Budget;
+use crate::policy::Policy;
+use crate::shard::{Arrival, Order, Shard};
+use crate::unix_socket::{Resolved, SocketError, SocketFile};
+
+/// What benchmarks and tests reach past the front door; no promise is made about any of it.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::directory::Directory;
+    pub use crate::hub::{AppId, Hub, Payload, Publication, Stream, StreamName};
+    pub use crate::inbox::{Inbox, Item};
+    pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
+}
+
+/// What front and shards share.
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) policy: ArcSwap<Policy>,
+    pub(crate) hub: Hub,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) budget: Budget,
+    shards: Box<[mpsc::UnboundedSender<Order>]>,
+    next_shard: AtomicUsize,
+    stopping: AtomicBool,
+    /// Told when a shard panicked: a server that delivers to some only is worse than one that is restarted.
+    crashed: Notify,
+}
+
+impl Shared {
+    /// Gives a new connection to the next shard.
+    pub(crate) fn adopt(&self, arrival: Arrival) {
+        let next = self.next_shard.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        // A shard that has ended takes nobody any more; dropping the socket closes it.
+        let _ = self.shards[next].send(Order::Adopt(Box::new(arrival)));
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The address could not be listened on.
+    Listen(SocketAddr, io::Error),
+    /// The unix socket could not be made.
+    UnixSocket(SocketError),
+    /// A thread or runtime could not be made.
+    Runtime(io::Error),
+    /// The configuration asks for more shards than there can be.
+    TooManyShards(usize),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Listen(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
+            ),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::UnixSocket(error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "cannot start a thread: {error}"),
+            Self::TooManyShards(shards) => write!(f, "shards = {shards}: there can be {MAX_SHARDS} at most"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that runs.
+pub struct Server {
+    address: SocketAddr,
+    unix_socket: Option<SocketFile>,
+    shared: Arc<Shared>,
+    front: JoinHandle<()>,
+    shards: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Where it listens; with port 0 in the configuration this tells which.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The unix socket of publishers, if there is one.
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.unix_socket.as_ref().map(SocketFile::path)
+    }
+
+    /// Takes over what may change while running: keys, rules and origins.
+    pub fn reload(&self, config: &Config) {
+        self.reloader().reload(config);
+    }
+
+    /// Reloads from another thread, while this one waits.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.shared.clone())
+    }
+
+    /// How many browsers and publishers are connected.
+    pub fn connections(&self) -> usize {
+        self.shared.gate.connections()
+    }
+
+    /// How many channels have subscribers.
+    pub fn channels(&self) -> usize {
+        self.shared.hub.streams()
+    }
+
+    /// Waits until it has stopped. `Err`: a thread panicked.
+    pub fn wait(self) -> Result<(), Crashed> {
+        let mut outcome = self.front.join().map_err(|_| Crashed);
+        for shard in self.shards {
+            outcome = outcome.and(shard.join().map_err(|_| Crashed));
+        }
+        outcome
+    }
+}
+
+/// Takes over another configuration while the server runs.
+#[derive(Clone)]
+pub struct Reloader(Arc<Shared>);
+
+impl Reloader {
+    /// As [`Server::reload`].
+    pub fn reload(&self, config: &Config) {
+        self.0.policy.store(Arc::new(Policy::new(config)));
+    }
+}
+
+/// A thread of the server panicked; its message is on stderr.
+#[derive(Debug)]
+pub struct Crashed;
+
+impl std::fmt::Display for Crashed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a thread of the server panicked; this is a bug, please report what it printed")
+    }
+}
+
+impl std::error::Error for Crashed {}
+
+/// Starts the server, which stops when `shutdown` is done. Returns as soon as it listens.
+pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<Server, StartError> {
+    if config.shards > MAX_SHARDS {
+        return Err(StartError::TooManyShards(config.shards));
+    }
+    let config = Arc::new(config);
+    let front = front_runtime().map_err(StartError::Runtime)?;
+    let tcp = front
+        .block_on(async { listen(config.listen, config.send_buffer) })
+        .map_err(|error| StartError::Listen(config.listen, error))?;
+    let address = tcp.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let unix = front.block_on(async { listen_unix(&config) })?;
+    let shards = config.shards.max(1);
+    let directory = Arc::new(Directory::new(shards));
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
+    let (limit, used) = descriptors(shards);
+    let shared = Arc::new(Shared {
+        policy: ArcSwap::from_pointee(Policy::new(&config)),
+        hub: Hub::new((0..shards).map(|_| Arc::new(Inbox::default())).collect(), directory.clone()),
+        directory,
+        gate: Arc::new(Gate::new(config.clone(), limit, used)),
+        budget: Budget::new(shards, config.memory_max),
+        config,
+        shards: senders.into(),
+        next_shard: AtomicUsize::new(0),
+        stopping: AtomicBool::new(false),
+        crashed: Notify::new(),
+    });
+    let shards = (0..)
+        .zip(receivers)
+        .map(|(index, orders)| start_shard(index, shared.clone(), orders))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(StartError::Runtime)?;
+    info!("listening on {address}");
+    let mut listeners = vec![Listener::Tcp(tcp)];
+    let mut unix_socket = None;
+    if let Some((listener, file)) = unix {
+        info!("publishers on this machine: unix://{}", file.path().display());
+        listeners.push(Listener::Unix(listener));
+        unix_socket = Some(file);
+    }
+    let front = start_front(front, shared.clone(), listeners, shutdown).map_err(StartError::Runtime)?;
+    Ok(Server { address, unix_socket, shared, front, shards })
+}
+
+/// How many files the process may have open, and how many of them are for other things than connections.
+fn descriptors(shards: usize) -> (usize, usize) {
+    /// A reactor has an epoll instance, a wake-up and a copy of each; the log file and name lookups come and go.
+    const PER_THREAD: usize = 4;
+    const SPARE: usize = 16;
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
+    let open = std::fs::read_dir("/proc/self/fd").map_or(SPARE, Iterator::count);
+    (usize::try_from(limit).unwrap_or(usize::MAX), open + shards * PER_THREAD + SPARE)
+}
+
+fn front_runtime() -> io::Result<Runtime> {
+    // Handshakes are a small part of the work; the shards have the other cores.
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4));
+    Builder::new_multi_thread().worker_threads(threads).thread_name("front").enable_all().build()
+}
+
+/// Listens on `address`. What is set here, accepted sockets inherit, which spares each of them the system calls.
+fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
+    /// Connections that the kernel completes while accepting is behind.
+    const BACKLOG: u32 = 4096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_nodelay(true)?;
+    let options = SockRef::from(&socket);
+    // The kernel takes the value twice, for its own bookkeeping (socket(7)).
+    options.set_send_buffer_size(send_buffer / 2)?;
+    // Watches publishers, which are not pinged.
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    options.set_tcp_keepalive(&keepalive)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn listen_unix(config: &Config) -> Result<Option<(UnixListener, SocketFile)>, StartError> {
+    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
+    let path = match unix_socket::resolve(config, runtime_dir.as_deref().map(Path::new)) {
+        Resolved::At(path) => path,
+        Resolved::None(reason) => {
+            info!("no unix socket: {reason}");
+            return Ok(None);
+        }
+    };
+    let (listener, file) = unix_socket::bind_at(&path, config).map_err(StartError::UnixSocket)?;
+    let listener = UnixListener::from_std(listener).map_err(StartError::Runtime)?;
+    Ok(Some((listener, file)))
+}
+
+/// Tells the front when its thread panics.
+struct Alarm(Arc<Shared>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.crashed.notify_one();
+        }
+    }
+}
+
+fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<JoinHandle<()>> {
+    let (ready, started) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+        let _alarm = Alarm(shared.clone());
+        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                // The starter waits for this word, so it is still there.
+                let _ = ready.send(Ok(()));
+                runtime.block_on(Shard::run(index, shared, orders));
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        }
+    })?;
+    started.recv().unwrap_or_else(|_| Err(io::Error::other("a shard ended before it began")))?;
+    Ok(thread)
+}
+
+/// How long a stop waits for others: for requests to end, and for the answers to close frames.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// Serves until `shutdown`, then tells everybody.
+fn start_front(
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("front-main".into()).spawn(move || {
+        let (stop, stopping) = watch::channel(false);
+        runtime.block_on(async {
+            let accepting: Vec<_> = listeners
+                .into_iter()
+                .map(|listener| tokio::spawn(listener.serve(shared.clone(), stopping.clone())))
+                .collect();
+            tokio::select! {
+                () = shutdown => info!(browsers = shared.gate.browsers(), "stopping"),
+                () = shared.crashed.notified() => error!("a shard panicked; the server stops"),
+            }
+            shared.stopping.store(true, Ordering::Relaxed);
+            // Nobody listens when accepting has ended by a panic, which `wait` reports.
+            let _ = stop.send(true);
+            for accepting in accepting {
+                let _ = accepting.await;
+            }
+            for shard in &shared.shards {
+                let _ = shard.send(Order::Stop);
+            }
+            // Requests that are begun end meanwhile: each holds a receiver.
+            drop(stopping);
+            let _ = tokio::time::timeout(STOP_TIMEOUT, stop.closed()).await;
+        });
+        // Whoever has not sent the rest by now ends with the runtime.
+        runtime.shutdown_background();
+    })
+}

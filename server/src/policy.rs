@@ -1,0 +1,158 @@
+//! What a reload can change: who may connect, subscribe and publish.
+
+use std::net::IpAddr;
+
+use crate::config::{Config, PublisherKey};
+use crate::origin::OriginPolicy;
+use crate::rules::Rules;
+use crate::session::Rate;
+
+/// The rules in force.
+pub struct Policy {
+    /// Who may subscribe to what.
+    pub rules: Rules,
+    /// Which pages may connect.
+    pub origins: OriginPolicy,
+    /// How fast clients may send commands.
+    pub rate: Rate,
+    /// Channels that one connection may have.
+    pub max_channels: usize,
+    /// Whether a claimed `userId` counts.
+    pub insecure_identity: bool,
+    key: Option<PublisherKey>,
+    dev: bool,
+}
+
+/// What a request shows of itself when it wants to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// The value after `Authorization: Bearer`.
+    pub bearer: Option<&'a str>,
+    /// Whether a browser or a proxy made it: it has Origin, Forwarded or X-Forwarded-*.
+    pub is_relayed: bool,
+    /// The other end; `None` on the unix socket.
+    pub address: Option<IpAddr>,
+}
+
+/// Why a request may not publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It shows no key.
+    NoKey,
+    /// It shows a wrong key.
+    WrongKey,
+    /// It shows something else than a publisher key.
+    NoPublisherKey,
+    /// Without a key only processes on this machine may publish, not browsers or proxies.
+    Relayed,
+}
+
+impl Denied {
+    /// 401 asks for other credentials, 403 says that none would help.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::NoKey | Self::WrongKey | Self::NoPublisherKey => 401,
+            Self::Relayed => 403,
+        }
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NoKey => {
+                "publishing needs the publisher key: send Authorization: Bearer rtk_… (in PHP: realtime.key); \
+                 `realtime-server key` makes one"
+            }
+            Self::WrongKey => "the publisher key is not the one that this server is configured with",
+            Self::NoPublisherKey => {
+                "the bearer token is no publisher key (those begin with rtk_), and this server accepts no tokens yet"
+            }
+            Self::Relayed => {
+                "a request with an Origin, Forwarded or X-Forwarded header comes from a browser or through a proxy, \
+                 and those may publish over TCP with a publisher key only"
+            }
+        })
+    }
+}
+
+impl Policy {
+    /// The policy of a configuration.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            rules: Rules::new(config.channels.clone()),
+            origins: OriginPolicy::new(config.allowed_origins.clone()),
+            rate: Rate {
+                per_second: u32::try_from(config.commands_per_second).unwrap_or(u32::MAX).max(1),
+                burst: u32::try_from(config.command_burst).unwrap_or(u32::MAX).max(1),
+            },
+            max_channels: config.max_channels,
+            insecure_identity: config.insecure_identity || config.dev,
+            key: config.publisher_key.clone(),
+            dev: config.dev,
+        }
+    }
+
+    /// Whether a request may publish. The name is for the log.
+    pub fn publisher(&self, credentials: Credentials<'_>) -> Result<&'static str, Denied> {
+        if credentials.address.is_none() {
+            return if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("unix") };
+        }
+        match credentials.bearer {
+            Some(bearer) if !bearer.starts_with(realtime_protocol::PUBLISHER_KEY_PREFIX) => Err(Denied::NoPublisherKey),
+            Some(bearer) if self.key.as_ref().is_some_and(|key| key.matches(bearer)) => Ok("key"),
+            Some(_) => Err(Denied::WrongKey),
+            None if self.dev && credentials.address.is_some_and(|address| address.is_loopback()) => {
+                if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("dev") }
+            }
+            None => Err(Denied::NoKey),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn ask(config: &Config, bearer: Option<&str>, is_relayed: bool, address: Option<Ipv4Addr>) -> Result<(), Denied> {
+        let credentials = Credentials { bearer, is_relayed, address: address.map(IpAddr::V4) };
+        Policy::new(config).publisher(credentials).map(drop)
+    }
+
+    const HERE: Option<Ipv4Addr> = Some(Ipv4Addr::LOCALHOST);
+    const ELSEWHERE: Option<Ipv4Addr> = Some(Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn over_tcp_the_key_is_needed_from_everywhere() {
+        let key = PublisherKey::generate().unwrap();
+        let config = Config { publisher_key: Some(key.clone()), ..Config::default() };
+        for address in [HERE, ELSEWHERE] {
+            assert_eq!(ask(&config, None, false, address), Err(Denied::NoKey));
+            assert_eq!(ask(&config, Some(key.secret()), false, address), Ok(()));
+            assert_eq!(ask(&config, Some(key.secret()), true, address), Ok(()));
+            assert_eq!(
+                ask(&config, Some(PublisherKey::generate().unwrap().secret()), false, address),
+                Err(Denied::WrongKey)
+            );
+            assert_eq!(ask(&config, Some("eyJ.x.y"), false, address), Err(Denied::NoPublisherKey));
+        }
+        assert_eq!(ask(&Config::default(), Some(key.secret()), false, HERE), Err(Denied::WrongKey));
+    }
+
+    #[test]
+    fn dev_admits_this_machine_but_no_browser_and_no_proxy() {
+        let config = Config { dev: true, ..Config::default() };
+        assert_eq!(ask(&config, None, false, HERE), Ok(()));
+        assert_eq!(ask(&config, None, true, HERE), Err(Denied::Relayed));
+        assert_eq!(ask(&config, None, false, ELSEWHERE), Err(Denied::NoKey));
+        assert_eq!(ask(&config, Some("rtk_wrong"), false, HERE), Err(Denied::WrongKey));
+    }
+
+    #[test]
+    fn the_unix_socket_needs_no_key_and_takes_no_proxy() {
+        assert_eq!(ask(&Config::default(), None, false, None), Ok(()));
+        assert_eq!(ask(&Config::default(), None, true, None), Err(Denied::Relayed));
+    }
+}

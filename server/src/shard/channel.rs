@@ -1,0 +1,85 @@
+//! A stream's subscribers on one shard.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::connection::Connection;
+use crate::directory::Subscription;
+use crate::hub::Stream;
+use crate::rules::Overflow;
+
+/// One subscriber and the first offset that it wants.
+pub struct Subscriber {
+    /// Who.
+    pub connection: Rc<Connection>,
+    /// Publications before this offset are from before its subscription.
+    pub next: u64,
+}
+
+/// A stream as its shard knows it.
+pub struct Channel {
+    /// Which; compared by pointer, since a freed stream's next life is another stream.
+    pub stream: Arc<Stream>,
+    /// What happens to its slow readers.
+    pub overflow: Overflow,
+    /// Subscribers in stable slots, so that a pass that pauses finds its place again; empty slots are used again.
+    slots: Vec<Option<Subscriber>>,
+    free: Vec<u32>,
+}
+
+impl Channel {
+    /// A stream without subscribers.
+    pub fn new(stream: Arc<Stream>, overflow: Overflow) -> Self {
+        Self { stream, overflow, slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// Adds a subscriber; returns its slot.
+    pub fn add(&mut self, subscriber: Subscriber) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = Some(subscriber);
+            return slot;
+        }
+        self.slots.push(Some(subscriber));
+        (self.slots.len() - 1) as u32
+    }
+
+    /// Removes the subscriber in `slot`.
+    pub fn remove(&mut self, slot: u32) {
+        if self.slots[slot as usize].take().is_some() {
+            self.free.push(slot);
+        }
+    }
+
+    /// Whether nobody is left.
+    pub fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
+    /// Slots, used or not.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The subscribers in some slots.
+    pub fn slice(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &Subscriber> {
+        self.slots[range].iter().flatten()
+    }
+
+    /// Gives back the memory of empty slots when most are, which moves subscribers; `local` is the shard's number of
+    /// this stream, by which connections know where they are. Not during a pass, which would lose its place.
+    pub fn compact(&mut self, local: u32) {
+        const SMALL: usize = 32;
+        if self.slots.len() < SMALL || self.free.len() < self.slots.len() / 4 * 3 {
+            return;
+        }
+        let kept: Vec<_> = self.slots.drain(..).filter(Option::is_some).collect();
+        for (slot, subscriber) in kept.iter().flatten().enumerate() {
+            let mut subscriptions = subscriber.connection.member.subscriptions();
+            if let Some(subscription) = subscriptions.iter_mut().find(|s| s.local == local) {
+                *subscription = Subscription { local, slot: slot as u32 };
+            }
+        }
+        self.slots = kept;
+        self.free = Vec::new();
+    }
+}

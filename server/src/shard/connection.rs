@@ -1,0 +1,272 @@
+//! One connection as its shard keeps it. No buffer and no timer while it is idle.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::outbox::{Class, Flushed, Outbox};
+use super::socket::WriteHalf;
+use super::wheel::{Key, Tick};
+use crate::Shared;
+use crate::directory::Member;
+use crate::gate::Admission;
+use crate::session::Session;
+use crate::ws::Decoder;
+
+/// Who is at the other end.
+pub enum Peer {
+    /// A browser, or what speaks like one.
+    Client(RefCell<Session>),
+    /// A publisher, whose frames may hold many commands.
+    Publisher {
+        /// Told when nothing waits for it any more; until then it is not read.
+        cleared: Notify,
+    },
+}
+
+/// How far a connection's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// In use.
+    Open,
+    /// A close frame is queued; what still comes in is dropped.
+    Closing {
+        /// Since when.
+        since: Tick,
+        /// The peer's close frame came too, so that nothing is left to wait for but the outbox.
+        by_both: bool,
+    },
+}
+
+/// One connection. What the fan-out looks at comes first, to lie in one cache line.
+#[repr(C)]
+pub struct Connection {
+    outbox: RefCell<Option<Box<Outbox>>>,
+    socket: WriteHalf,
+    /// Its life.
+    pub life: Cell<Life>,
+    /// Whether it takes compressed messages.
+    pub deflate: bool,
+    shard: u16,
+    /// Which of the shard's connections.
+    pub key: Key,
+    /// What other threads may see.
+    pub member: Arc<Member>,
+    /// Who is there.
+    pub peer: Peer,
+    /// Unfinished frames.
+    pub decoder: RefCell<Decoder>,
+    /// Last tick at which something arrived.
+    pub heard: Cell<Tick>,
+    /// Whether a ping is unanswered.
+    pub pinged: Cell<bool>,
+    /// Bytes that the budget knows of.
+    counted: Cell<usize>,
+    shared: Arc<Shared>,
+    /// Counts towards the limits as long as it lives.
+    _admission: Admission,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The kernel has it.
+    Out,
+    /// It waits; a flush must be started.
+    Blocked,
+    /// It waits behind others.
+    Queued,
+    /// It waits, and more waits now than may.
+    Full,
+    /// The socket is dead.
+    Dead,
+}
+
+/// What a connection is made of.
+pub struct Parts {
+    /// Which of the shard's connections.
+    pub key: Key,
+    /// What other threads may see.
+    pub member: Arc<Member>,
+    /// Who is there.
+    pub peer: Peer,
+    /// Whether it takes compressed messages.
+    pub deflate: bool,
+    /// The half that everybody writes to.
+    pub socket: WriteHalf,
+    /// Its place in the limits.
+    pub admission: Admission,
+}
+
+impl Connection {
+    /// A connection that has just arrived on `shard`.
+    pub fn new(parts: Parts, shared: Arc<Shared>, shard: u16, now: Tick) -> Self {
+        let Parts { key, member, peer, deflate, socket, admission } = parts;
+        Self {
+            key,
+            member,
+            peer,
+            decoder: RefCell::default(),
+            heard: Cell::new(now),
+            pinged: Cell::new(false),
+            life: Cell::new(Life::Open),
+            _admission: admission,
+            deflate,
+            counted: Cell::new(0),
+            shared,
+            shard,
+            socket,
+            outbox: RefCell::new(None),
+        }
+    }
+
+    /// Tells the budget what waits now.
+    pub fn recount(&self) {
+        let now = if self.is_client() { self.waiting() + self.decoder.borrow().held() } else { 0 };
+        self.shared.budget.change(self.shard, self.counted.replace(now), now);
+    }
+
+    /// Bytes that the budget knows of.
+    pub fn counted(&self) -> usize {
+        self.counted.get()
+    }
+
+    /// Whether publications and replies go to it.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.life.get() == Life::Open
+    }
+
+    /// Whether it is pinged, welcomed and told why it is closed.
+    pub fn is_client(&self) -> bool {
+        matches!(self.peer, Peer::Client(_))
+    }
+
+    /// Whether it may publish: on `/publisher`, or as a client that presented the key.
+    pub fn publishes(&self) -> bool {
+        match &self.peer {
+            Peer::Client(session) => session.borrow().is_publisher(),
+            Peer::Publisher { .. } => true,
+        }
+    }
+
+    /// Waits until nothing waits for a publisher; a client is not waited for.
+    pub async fn cleared(&self) {
+        if let Peer::Publisher { cleared } = &self.peer {
+            while !self.is_clear() {
+                cleared.notified().await;
+            }
+        }
+    }
+
+    /// Whether nothing waits, so that the next write may go straight to the kernel.
+    #[inline]
+    pub fn is_clear(&self) -> bool {
+        self.outbox.borrow().is_none()
+    }
+
+    /// Writes past the outbox, which must be clear; the caller queues what is left.
+    #[inline]
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.try_write(bytes)
+    }
+
+    /// Writes `frame` now if nothing waits before it, else queues it. `written` of its bytes are out already.
+    pub fn send(&self, frame: &Bytes, mut written: usize, class: Class<'_>, outbox_max: usize) -> Written {
+        let mut slot = self.outbox.borrow_mut();
+        if let Some(outbox) = slot.as_mut() {
+            let fits = outbox.push(frame.clone(), written, class, outbox_max);
+            return if fits { Written::Queued } else { Written::Full };
+        }
+        match self.socket.try_write(&frame[written..]) {
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Written::Dead,
+        }
+        if written == frame.len() {
+            return Written::Out;
+        }
+        slot.get_or_insert_default().push(frame.clone(), written, class, outbox_max);
+        Written::Blocked
+    }
+
+    /// Queues without trying, for a socket that the reactor has not polled yet.
+    pub fn queue_early(&self, frame: Bytes, written: usize) {
+        self.outbox.borrow_mut().get_or_insert_default().push(frame, written, Class::Control, usize::MAX);
+    }
+
+    /// Makes room for the last words by dropping publications.
+    pub fn drop_publications(&self) {
+        if let Some(outbox) = self.outbox.borrow_mut().as_mut() {
+            outbox.drop_publications();
+        }
+    }
+
+    /// Drops an unfinished message of a connection that is being closed.
+    pub fn forget_input(&self) {
+        *self.decoder.borrow_mut() = Decoder::default();
+    }
+
+    /// Bytes that wait for the kernel.
+    pub fn waiting(&self) -> usize {
+        self.outbox.borrow().as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// Ends it; the reading task cleans up.
+    pub fn shutdown(&self) {
+        self.socket.shutdown();
+    }
+
+    /// Writes what waits, as the kernel takes it, and ends when nothing does.
+    pub async fn flush(self: Rc<Self>) {
+        loop {
+            if self.socket.writable().await.is_err() {
+                return self.give_up();
+            }
+            let mut slot = self.outbox.borrow_mut();
+            let Some(outbox) = slot.as_mut() else { return };
+            match outbox.flush(&self.socket) {
+                Ok(Flushed::Blocked) => {
+                    drop(slot);
+                    self.recount();
+                }
+                Ok(Flushed::Empty) => {
+                    *slot = None;
+                    drop(slot);
+                    self.recount();
+                    if let Peer::Publisher { cleared } = &self.peer {
+                        cleared.notify_one();
+                    }
+                    if matches!(self.life.get(), Life::Closing { by_both: true, .. }) {
+                        self.shutdown();
+                    }
+                    return;
+                }
+                Err(_) => {
+                    drop(slot);
+                    return self.give_up();
+                }
+            }
+        }
+    }
+
+    /// The socket takes nothing any more: what waits is lost with it.
+    fn give_up(&self) {
+        *self.outbox.borrow_mut() = None;
+        self.recount();
+        if let Peer::Publisher { cleared } = &self.peer {
+            cleared.notify_one();
+        }
+        self.shutdown();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.budget.change(self.shard, self.counted.get(), 0);
+    }
+}

@@ -1,0 +1,314 @@
+//! From the inbox to the sockets: the hot path.
+//!
+//! Publications that arrived together are joined per stream, so that a burst costs one `send()` a subscriber. A lone
+//! publication is never delayed for that. After [`SLICE`] sockets everybody else gets a turn; what is published
+//! meanwhile forms the next pass, so order holds.
+
+use std::cell::{OnceCell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use realtime_protocol::CloseCode;
+use tracing::warn;
+
+use super::Shard;
+use super::channel::Subscriber;
+use super::connection::{Connection, Written};
+use super::outbox::Class;
+use crate::config::CompressionConfig;
+use crate::hub::{Publication, Stream};
+use crate::inbox::{Inbox, Item};
+use crate::rules::Overflow;
+use crate::ws::{Deflate, Violation};
+
+/// Sockets written in one turn.
+const SLICE: usize = 256;
+/// Most bytes joined for one write: what a socket's send buffer takes at once.
+const JOINED_MAX: usize = 64 * 1024;
+
+/// A shard's compressor and when it is worth using.
+pub(super) struct Compression {
+    min_size: usize,
+    deflate: RefCell<Deflate>,
+}
+
+impl Compression {
+    pub(super) fn new(config: &CompressionConfig) -> Self {
+        Self { min_size: config.min_size, deflate: RefCell::new(Deflate::new(config.level as u32)) }
+    }
+
+    /// The frame for receivers of compressed messages: compressed once, by the shard that first needs it.
+    fn frame<'p>(&self, publication: &'p Publication) -> &'p Bytes {
+        publication.deflated(self.min_size, |text| self.deflate.borrow_mut().frame(text))
+    }
+
+    /// The text of a compressed message of at most `max` bytes.
+    pub(super) fn inflate(&self, message: &[u8], max: usize) -> Result<String, Violation> {
+        let bytes = self.deflate.borrow_mut().inflate(message, max)?;
+        String::from_utf8(bytes).map_err(|_| Violation::Utf8)
+    }
+}
+
+fn join<'p>(publications: &'p [Arc<Publication>], frame: impl Fn(&'p Publication) -> &'p Bytes) -> Bytes {
+    match publications {
+        [one] => frame(one).clone(),
+        many => many.iter().map(|p| &frame(p)[..]).collect::<Vec<_>>().concat().into(),
+    }
+}
+
+/// Publications of one stream that go out together.
+struct Batch<'a> {
+    local: u32,
+    publications: &'a [Arc<Publication>],
+    /// All frames in one buffer; the frame itself when there is one.
+    joined: Bytes,
+    /// The same for receivers of compressed messages, made when the first one is met.
+    deflated: OnceCell<Bytes>,
+    /// Whether somebody is excluded from something.
+    exclusive: bool,
+    compression: &'a Compression,
+}
+
+impl<'a> Batch<'a> {
+    fn new(local: u32, publications: &'a [Arc<Publication>], compression: &'a Compression) -> Self {
+        Self {
+            local,
+            publications,
+            joined: join(publications, Publication::frame),
+            deflated: OnceCell::new(),
+            exclusive: publications.iter().any(|p| p.exclude.is_some()),
+            compression,
+        }
+    }
+
+    fn joined(&self, deflate: bool) -> &Bytes {
+        // Nothing in the batch is long enough when all of it together is not.
+        if !deflate || self.joined.len() < self.compression.min_size {
+            return &self.joined;
+        }
+        self.deflated.get_or_init(|| join(self.publications, |p| self.compression.frame(p)))
+    }
+
+    fn frame<'p>(&self, publication: &'p Publication, deflate: bool) -> &'p Bytes {
+        if deflate { self.compression.frame(publication) } else { publication.frame() }
+    }
+
+    fn first_offset(&self) -> u64 {
+        self.publications.first().map_or(0, |p| p.offset)
+    }
+}
+
+impl Shard {
+    /// Delivers what the inbox holds, for ever.
+    pub(super) async fn fan_out(self: Rc<Self>) {
+        let inbox = self.shared.hub.inbox(self.index).clone();
+        let mut items = Vec::new();
+        let mut budget = SLICE;
+        loop {
+            inbox.take(&mut items).await;
+            self.deliver(&inbox, &mut items, &mut budget).await;
+            // Publishers that wrote meanwhile are read before the next pass, so that it joins all of them.
+            tokio::task::yield_now().await;
+            if items.capacity() > 4096 {
+                items = Vec::new();
+            }
+        }
+    }
+
+    async fn deliver(self: &Rc<Self>, inbox: &Inbox, items: &mut Vec<Item>, budget: &mut usize) {
+        let mut streams: Vec<(u32, Arc<Publication>)> = Vec::with_capacity(items.len());
+        for item in items.drain(..) {
+            match item {
+                Item::Publication { local, publication } => streams.push((local, publication)),
+                Item::Relieve => self.relieve(),
+                Item::Direct { place, publication } => {
+                    if let Some(connection) = self.connection(place.slot, &place.tag) {
+                        self.send(&connection, publication.frame(), Class::Control);
+                    }
+                    inbox.delivered(publication.size());
+                }
+            }
+        }
+        // Stable: the order within a stream is the inbox's, and none is promised between streams.
+        streams.sort_by_key(|(local, _)| *local);
+        let mut streams = streams.into_iter().peekable();
+        while let Some((local, first)) = streams.next() {
+            // Cut off at so many bytes, so that joining a burst does not overflow an outbox by itself. Frames are made
+            // here and freed with their part: a large burst does not have all of them in memory at once.
+            let mut bytes = first.frame().len();
+            let mut part = vec![first];
+            while let Some((_, next)) = streams.next_if(|(other, next)| {
+                bytes += next.frame().len();
+                *other == local && same_stream(&part[0], next) && bytes <= JOINED_MAX
+            }) {
+                part.push(next);
+            }
+            self.pass(&Batch::new(local, &part, &self.compression), budget).await;
+            inbox.delivered(part.iter().map(|publication| publication.size()).sum());
+        }
+    }
+
+    /// One batch to all subscribers of its stream. There is one pass at a time on a shard.
+    async fn pass(self: &Rc<Self>, batch: &Batch<'_>, budget: &mut usize) {
+        let Some(stream) = batch.publications.first().and_then(|p| p.stream.clone()) else { return };
+        let mut at = 0;
+        self.passing.set(Some(batch.local));
+        loop {
+            let mut failed = Vec::new();
+            let done = {
+                let mut channels = self.channels.borrow_mut();
+                // The stream may have been left by all while this pass paused, and its number given to another; or to
+                // the same one, which has other slots now, and subscribers who want nothing of this batch.
+                let Some(channel) = channels.get_mut(batch.local as usize).filter(|c| is(&c.stream, &stream)) else {
+                    self.passing.set(None);
+                    return;
+                };
+                let end = channel.len().min(at + *budget);
+                let start = at.min(end);
+                for subscriber in channel.slice(start..end) {
+                    if let Some(written) = write(subscriber, batch, channel.overflow, self.config.outbox_max) {
+                        failed.push((subscriber.connection.clone(), written));
+                    }
+                }
+                *budget -= end - start;
+                at = end;
+                let done = at >= channel.len();
+                if done {
+                    self.passing.set(None);
+                    channel.compact(batch.local);
+                }
+                done
+            };
+            for (connection, written) in failed {
+                self.after_write(&connection, written);
+            }
+            if done {
+                return;
+            }
+            if *budget == 0 {
+                *budget = SLICE;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Queues one frame for one connection.
+    pub(super) fn send(self: &Rc<Self>, connection: &Rc<Connection>, frame: &Bytes, class: Class<'_>) {
+        if connection.is_open() {
+            let written = connection.send(frame, 0, class, self.config.outbox_max);
+            self.after_write(connection, written);
+        }
+    }
+
+    fn after_write(self: &Rc<Self>, connection: &Rc<Connection>, written: Written) {
+        match written {
+            Written::Out => return,
+            Written::Queued => {}
+            Written::Blocked => self.start_flush(connection),
+            Written::Full => self.close(connection, CloseCode::SlowConsumer),
+            Written::Dead => return connection.shutdown(),
+        }
+        connection.recount();
+        self.check_budget();
+    }
+
+    /// Asks the shard where most waits to make room, when the node's budget is spent.
+    pub(super) fn check_budget(&self) {
+        if let Some(shard) = self.shared.budget.ask() {
+            let inbox = self.shared.hub.inbox(shard);
+            if inbox.push(Item::Relieve) {
+                inbox.wake();
+            }
+        }
+    }
+
+    /// Closes those who hold most until the budget holds again.
+    fn relieve(self: &Rc<Self>) {
+        self.shared.budget.answer(self.index);
+        let mut holders: Vec<_> =
+            self.connections.borrow().iter().filter(|(_, c)| c.counted() > 0).map(|(_, c)| c.clone()).collect();
+        holders.sort_unstable_by_key(|connection| std::cmp::Reverse(connection.counted()));
+        let mut closed = 0;
+        for connection in holders {
+            if self.shared.budget.excess() == 0 {
+                break;
+            }
+            self.close(&connection, CloseCode::SlowConsumer);
+            connection.forget_input();
+            connection.recount();
+            closed += 1;
+        }
+        warn!(closed, "memory_max is reached; the connections that held most were closed");
+    }
+}
+
+fn is(a: &Arc<Stream>, b: &Arc<Stream>) -> bool {
+    Arc::ptr_eq(a, b)
+}
+
+fn same_stream(a: &Publication, b: &Publication) -> bool {
+    match (&a.stream, &b.stream) {
+        (Some(a), Some(b)) => is(a, b),
+        _ => false,
+    }
+}
+
+/// One batch to one subscriber; `None` when all is well and nothing remains to be done.
+#[inline]
+fn write(subscriber: &Subscriber, batch: &Batch<'_>, overflow: Overflow, outbox_max: usize) -> Option<Written> {
+    let connection = &*subscriber.connection;
+    if batch.exclusive || subscriber.next > batch.first_offset() || !connection.is_clear() || !connection.is_open() {
+        return write_single(subscriber, batch, 0, overflow, outbox_max);
+    }
+    let joined = batch.joined(connection.deflate);
+    match connection.try_write(joined) {
+        Ok(n) if n == joined.len() => None,
+        Ok(n) => write_single(subscriber, batch, n, overflow, outbox_max),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            write_single(subscriber, batch, 0, overflow, outbox_max)
+        }
+        Err(_) => Some(Written::Dead),
+    }
+}
+
+/// Frame by frame: for receivers that are excluded, subscribed in mid-batch or have something waiting. The first
+/// `written` bytes of the joined frames are out.
+#[cold]
+fn write_single(
+    subscriber: &Subscriber,
+    batch: &Batch<'_>,
+    mut written: usize,
+    overflow: Overflow,
+    outbox_max: usize,
+) -> Option<Written> {
+    let connection = &*subscriber.connection;
+    if !connection.is_open() {
+        return None;
+    }
+    let mut outcome = None;
+    for publication in batch.publications {
+        let frame = batch.frame(publication, connection.deflate);
+        if written >= frame.len() {
+            written -= frame.len();
+            continue;
+        }
+        let excluded = publication
+            .exclude
+            .is_some_and(|place| place.slot == connection.key.slot && place.tag == connection.member.tag());
+        if excluded || publication.offset < subscriber.next {
+            continue;
+        }
+        let Some(stream) = &publication.stream else { continue };
+        let class = Class::Publication { local: batch.local, stream, overflow };
+        match connection.send(frame, std::mem::take(&mut written), class, outbox_max) {
+            Written::Out => {}
+            Written::Queued => outcome = outcome.or(Some(Written::Queued)),
+            // A flush is already wanted when a later frame of the batch only joins the queue.
+            Written::Blocked => outcome = Some(Written::Blocked),
+            end @ (Written::Full | Written::Dead) => return Some(end),
+        }
+    }
+    outcome
+}

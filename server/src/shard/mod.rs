@@ -1,0 +1,376 @@
+//! A shard: one thread with its own reactor, which owns its connections and their subscriptions. Nothing here is
+//! shared, so delivering takes no lock, no atomic count and no wake-up of another thread.
+
+mod channel;
+mod connection;
+mod fanout;
+mod outbox;
+mod read;
+mod slots;
+mod socket;
+mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::panic::resume_unwind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use realtime_protocol::{CloseCode, push};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_local;
+use tracing::debug;
+
+use self::channel::{Channel, Subscriber};
+use self::connection::{Connection, Life, Parts, Peer, Written};
+use self::fanout::Compression;
+use self::outbox::Class;
+use self::slots::Slots;
+use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
+use crate::Shared;
+use crate::config::Config;
+use crate::directory::{Member, Place, Subscription, Tag};
+use crate::gate::Admission;
+use crate::hub::{Stream, StreamName};
+use crate::rules::Overflow;
+use crate::session::{Identity, Session};
+use crate::ws;
+
+pub use self::socket::Socket;
+
+/// How long a closed connection may take to hear of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A socket on its way from the front to its shard.
+pub struct Arrival {
+    /// The upgraded socket.
+    pub socket: Socket,
+    /// What the front read beyond the request.
+    pub read: Vec<u8>,
+    /// Who it is.
+    pub identity: Identity,
+    /// Whether compressed messages were agreed on.
+    pub deflate: bool,
+    /// Its place in the limits.
+    pub admission: Admission,
+}
+
+/// What the front says to a shard.
+pub enum Order {
+    /// A new connection.
+    Adopt(Box<Arrival>),
+    /// Close all connections and end.
+    Stop,
+}
+
+/// One shard, on its thread.
+pub struct Shard {
+    index: u16,
+    shared: Arc<Shared>,
+    config: Arc<Config>,
+    connections: RefCell<Slots<Rc<Connection>>>,
+    channels: RefCell<Slots<Channel>>,
+    /// The stream that is being passed to its subscribers, who keep their slots meanwhile.
+    passing: Cell<Option<u32>>,
+    wheel: RefCell<Wheel>,
+    /// All connections read into this one buffer.
+    scratch: RefCell<Box<[u8]>>,
+    compression: Compression,
+    started: Instant,
+    tick: Duration,
+    now: Cell<Tick>,
+    generation: Cell<u32>,
+    /// Told when a connection is gone, for a stop that waits for the last.
+    removed: Notify,
+}
+
+impl Shard {
+    /// Runs the shard until it is stopped. `orders` ends it too when the front is gone.
+    pub async fn run(index: u16, shared: Arc<Shared>, mut orders: mpsc::UnboundedReceiver<Order>) {
+        const SCRATCH: usize = 64 * 1024;
+        let config = shared.config.clone();
+        let shard = Rc::new(Self {
+            index,
+            tick: tick_for(&[config.ping_interval, config.pong_timeout]),
+            shared,
+            compression: Compression::new(&config.compression),
+            config,
+            connections: RefCell::default(),
+            channels: RefCell::default(),
+            passing: Cell::new(None),
+            wheel: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            started: Instant::now(),
+            now: Cell::new(0),
+            generation: Cell::new(0),
+            removed: Notify::new(),
+        });
+        let fan_out = spawn_local(shard.clone().fan_out());
+        let keep_time = spawn_local(shard.clone().keep_time());
+        let obey = async {
+            while let Some(Order::Adopt(arrival)) = orders.recv().await {
+                shard.adopt(*arrival);
+            }
+            shard.stop().await;
+        };
+        tokio::select! {
+            () = obey => {}
+            // They end only by a panic, without which nobody would notice that nothing is delivered any more.
+            Err(ended) = fan_out => resume_unwind(ended.into_panic()),
+            Err(ended) = keep_time => resume_unwind(ended.into_panic()),
+        }
+    }
+
+    fn adopt(self: &Rc<Self>, arrival: Arrival) {
+        let Arrival { mut socket, mut read, identity, deflate, admission } = arrival;
+        let mut tag: Tag = [0; 12];
+        if getrandom::fill(&mut tag).is_err() {
+            tracing::error!("the system gives no random numbers; a connection was refused");
+            return;
+        }
+        let entry = self.connections.borrow().vacant_key();
+        let key =
+            Key { slot: entry as u32, generation: self.generation.replace(self.generation.get().wrapping_add(1)) };
+        let place = Place { shard: self.index, slot: key.slot, tag };
+        let first = match &identity {
+            Identity::Client { .. } => {
+                let id = self.shared.directory.id(place);
+                Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
+            }
+            Identity::Publisher { name } => {
+                debug!(publisher = %name, "publisher connected");
+                None
+            }
+        };
+        let written = match &first {
+            Some(frame) => socket.write_early(frame).unwrap_or(frame.len()),
+            None => 0,
+        };
+        let halves = match socket.into_halves() {
+            Ok(halves) => halves,
+            Err(error) => return debug!(%error, "a socket could not be taken over"),
+        };
+        let member = Arc::new(Member::new(tag));
+        let peer = match identity {
+            Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher))),
+            Identity::Publisher { .. } => Peer::Publisher { cleared: Notify::new() },
+        };
+        let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
+        let connection = Rc::new(Connection::new(parts, self.shared.clone(), self.index, self.now.get()));
+        self.connections.borrow_mut().insert(connection.clone());
+        self.shared.directory.enter(self.index, key.slot, member);
+        if let Some(frame) = first.filter(|frame| written < frame.len()) {
+            connection.queue_early(frame, written);
+            self.start_flush(&connection);
+        }
+        self.wheel.borrow_mut().insert(key, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        if !read.is_empty() {
+            self.on_bytes(&connection, &mut read);
+        }
+        spawn_local(self.clone().read(connection, halves.0));
+    }
+
+    /// The connection in a slot, if it is still the one with this tag.
+    fn connection(&self, slot: u32, tag: &Tag) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(slot as usize).filter(|c| c.member.tag() == *tag).cloned()
+    }
+
+    fn start_flush(&self, connection: &Rc<Connection>) {
+        spawn_local(connection.clone().flush());
+    }
+
+    /// Subscribes to a stream; again is the same as once. `false`: it has as many channels as it may have.
+    fn subscribe(&self, connection: &Rc<Connection>, stream: Stream) -> bool {
+        if self.find(connection, &stream).is_some() {
+            return true;
+        }
+        if matches!(stream.name, StreamName::Channel(_)) && self.channels_of(connection) >= self.config.max_channels {
+            return false;
+        }
+        self.shared.hub.subscribe(
+            self.index,
+            stream,
+            |stream| {
+                let overflow = match &stream.name {
+                    StreamName::Channel(channel) => self.shared.policy.load().rules.overflow(channel),
+                    StreamName::User(_) => Overflow::Disconnect,
+                };
+                self.channels.borrow_mut().insert(Channel::new(stream.clone(), overflow)) as u32
+            },
+            |cut| {
+                let subscriber = Subscriber { connection: connection.clone(), next: cut.next };
+                let slot = self.channels.borrow_mut()[cut.local as usize].add(subscriber);
+                connection.member.subscriptions().push(Subscription { local: cut.local, slot });
+            },
+        );
+        true
+    }
+
+    fn find(&self, connection: &Connection, stream: &Stream) -> Option<Subscription> {
+        let channels = self.channels.borrow();
+        let subscriptions = connection.member.subscriptions();
+        subscriptions.iter().find(|s| *channels[s.local as usize].stream == *stream).copied()
+    }
+
+    /// Channels that a connection subscribes to; what is sent to its user is none.
+    fn channels_of(&self, connection: &Connection) -> usize {
+        let channels = self.channels.borrow();
+        let is_channel = |s: &&Subscription| matches!(channels[s.local as usize].stream.name, StreamName::Channel(_));
+        connection.member.subscriptions().iter().filter(is_channel).count()
+    }
+
+    fn unsubscribe(&self, connection: &Connection, stream: &Stream) {
+        if let Some(subscription) = self.find(connection, stream) {
+            self.remove_subscription(connection, subscription.local);
+        }
+    }
+
+    fn remove_subscription(&self, connection: &Connection, local: u32) {
+        let stream = self.channels.borrow()[local as usize].stream.clone();
+        self.shared.hub.unsubscribe(self.index, &stream, || {
+            let mut subscriptions = connection.member.subscriptions();
+            let Some(at) = subscriptions.iter().position(|s| s.local == local) else { return };
+            let Subscription { slot, .. } = subscriptions.swap_remove(at);
+            if subscriptions.len() < subscriptions.capacity() / 4 {
+                subscriptions.shrink_to_fit();
+            }
+            // Compacting looks at the subscriptions of others only, yet through the same kind of lock.
+            drop(subscriptions);
+            let mut channels = self.channels.borrow_mut();
+            let channel = &mut channels[local as usize];
+            channel.remove(slot);
+            if channel.is_empty() {
+                channels.remove(local as usize);
+            } else if self.passing.get() != Some(local) {
+                channel.compact(local);
+            }
+        });
+    }
+
+    fn unsubscribe_all(&self, connection: &Connection) {
+        loop {
+            let last = connection.member.subscriptions().last().copied();
+            let Some(Subscription { local, .. }) = last else { return };
+            self.remove_subscription(connection, local);
+        }
+    }
+
+    /// Says goodbye with this code. The connection is out of every channel at once.
+    fn close(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode) {
+        self.close_after(connection, code, None);
+    }
+
+    fn close_after(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode, after: Option<u64>) {
+        if !connection.is_open() {
+            return;
+        }
+        debug!(code = code.number(), reason = code.reason(), waiting = connection.waiting(), "closing a connection");
+        connection.drop_publications();
+        let mut words = Vec::new();
+        if code.number() >= 4000 && connection.is_client() {
+            words.extend_from_slice(&ws::text_frame(&push::disconnect(code, after)));
+        }
+        words.extend_from_slice(&ws::close_frame(Some(code)));
+        self.last_words(connection, &words.into(), false);
+    }
+
+    /// Queues what ends with a close frame; nothing is sent after it.
+    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, by_both: bool) {
+        let written = connection.send(words, 0, Class::Control, usize::MAX);
+        connection.life.set(Life::Closing { since: self.now.get(), by_both });
+        match written {
+            Written::Blocked => self.start_flush(connection),
+            Written::Out if by_both => connection.shutdown(),
+            Written::Dead => connection.shutdown(),
+            Written::Out | Written::Queued | Written::Full => {}
+        }
+        self.unsubscribe_all(connection);
+        self.wheel.borrow_mut().insert(connection.key, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
+    }
+
+    /// Forgets a connection whose socket has ended.
+    fn remove(&self, connection: &Connection) {
+        self.unsubscribe_all(connection);
+        self.shared.directory.leave(self.index, connection.key.slot);
+        self.connections.borrow_mut().remove(connection.key.slot as usize);
+        // The peer may have ended its half only; a flush that waits for the other half must not wait for ever.
+        connection.shutdown();
+        self.removed.notify_waiters();
+    }
+
+    async fn keep_time(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(self.tick);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            interval.tick().await;
+            let now = ticks(self.started.elapsed(), self.tick);
+            self.now.set(now);
+            let due = self.wheel.borrow_mut().advance(now);
+            for key in due {
+                let connection = self.connections.borrow().get(key.slot as usize).cloned();
+                if let Some(connection) = connection.filter(|c| c.key == key) {
+                    self.on_deadline(&connection, now);
+                }
+            }
+        }
+    }
+
+    /// Pings who was silent, drops who stays so, ends what should be over.
+    fn on_deadline(self: &Rc<Self>, connection: &Rc<Connection>, now: Tick) {
+        let interval = ticks(self.config.ping_interval, self.tick);
+        let patience = ticks(self.config.pong_timeout, self.tick);
+        if let Life::Closing { since, .. } = connection.life.get() {
+            let end = since + ticks(CLOSE_TIMEOUT, self.tick);
+            if now >= end {
+                connection.shutdown();
+            } else {
+                self.wheel.borrow_mut().insert(connection.key, end);
+            }
+            return;
+        }
+        let unfinished_since = connection.decoder.borrow_mut().unfinished_since(now);
+        if unfinished_since.is_some_and(|since| now >= since + interval) {
+            debug!("a message was begun and not finished in time");
+            return self.close(connection, CloseCode::BadRequest);
+        }
+        let heard = connection.heard.get();
+        let silent_for = now.saturating_sub(heard);
+        // PHP cannot answer while it is idle; TCP keepalive watches publishers.
+        let next = if !connection.is_client() || silent_for < interval {
+            heard.max(now.saturating_sub(interval)) + interval
+        } else if !connection.pinged.get() {
+            connection.pinged.set(true);
+            self.send(connection, &ws::ping_frame(), Class::Control);
+            now + patience.min(interval)
+        } else if silent_for < interval + patience {
+            heard + interval + patience
+        } else {
+            debug!("a silent connection was dropped");
+            return connection.shutdown();
+        };
+        self.wheel.borrow_mut().insert(connection.key, next.max(now + 1));
+    }
+
+    /// Tells everybody that the server goes away, and waits until they are gone or the time is over.
+    async fn stop(self: &Rc<Self>) {
+        /// Clients come back spread over this time, so that the next server is not stormed.
+        const SPREAD_MS: u64 = 2000;
+        let all: Vec<_> = self.connections.borrow().iter().map(|(_, c)| c.clone()).collect();
+        for (at, connection) in all.iter().enumerate() {
+            let after = at as u64 * SPREAD_MS / all.len() as u64;
+            self.close_after(connection, CloseCode::GoingAway, Some(after));
+            if at % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(all);
+        let gone = async {
+            while !self.connections.borrow().is_empty() {
+                self.removed.notified().await;
+            }
+        };
+        // Who has not answered by then would not answer later.
+        let _ = tokio::time::timeout(crate::STOP_TIMEOUT, gone).await;
+    }
+}

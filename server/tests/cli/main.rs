@@ -1,0 +1,9 @@
+//! The program as an operator uses it: arguments, exit codes, output, signals.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod check_config;
+mod doctor;
+mod program;
+mod reload;
+mod start;
+mod talk;
