@@ -1,0 +1,138 @@
+//! Arguments as they come. The types tell reflection what PHP code may pass; reading one follows PHP's own coercion.
+//!
+//! Numbers count from one, as in PHP's messages.
+
+use std::time::Duration;
+
+use ext_php_rs::convert::FromZvalMut;
+use ext_php_rs::exception::PhpException;
+use ext_php_rs::flags::DataType;
+use ext_php_rs::prelude::PhpResult;
+use ext_php_rs::types::Zval;
+
+use crate::ini::MAX_SECONDS;
+use crate::zend;
+
+/// `string`
+pub(crate) struct Text<'a>(&'a mut Zval);
+
+/// `?string = null`
+pub(crate) struct OptionalText<'a>(Option<&'a mut Zval>);
+
+/// `?float = null`
+pub(crate) struct OptionalFloat<'a>(Option<&'a mut Zval>);
+
+/// `array|string`
+pub(crate) struct TextOrArray<'a>(&'a mut Zval);
+
+/// `mixed`
+pub(crate) struct Mixed<'a>(&'a mut Zval);
+
+/// What `array|string` turned out to be.
+pub(crate) enum TextOr<'a> {
+    Text(&'a str),
+    Array(&'a Zval),
+}
+
+/// A required parameter of this type.
+macro_rules! required {
+    ($name:ident, $kind:expr) => {
+        impl<'a> FromZvalMut<'a> for $name<'a> {
+            const TYPE: DataType = $kind;
+
+            fn from_zval_mut(zval: &'a mut Zval) -> Option<Self> {
+                Some(Self(zval))
+            }
+        }
+    };
+}
+
+/// A nullable parameter that may be left out.
+macro_rules! optional {
+    ($name:ident, $kind:expr) => {
+        impl<'a> FromZvalMut<'a> for $name<'a> {
+            const TYPE: DataType = $kind;
+            const NULLABLE: bool = true;
+
+            fn from_zval_mut(zval: &'a mut Zval) -> Option<Self> {
+                Some(Self(Some(zval)))
+            }
+
+            fn from_missing() -> Option<Self> {
+                Some(Self(None))
+            }
+        }
+    };
+}
+
+required!(Text, DataType::String);
+required!(Mixed, DataType::Mixed);
+// The bindings know no union types; `reflection` makes this one `array|string`.
+required!(TextOrArray, DataType::Mixed);
+optional!(OptionalText, DataType::String);
+optional!(OptionalFloat, DataType::Double);
+
+impl<'a> Text<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<&'a str> {
+        zend::parse_string(self.0, number, false)?.ok_or_else(zend::pending)
+    }
+}
+
+impl<'a> OptionalText<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<Option<&'a str>> {
+        match self.0 {
+            Some(zval) => zend::parse_string(zval, number, true),
+            None => Ok(None),
+        }
+    }
+}
+
+impl OptionalFloat<'_> {
+    /// Seconds, more than none.
+    pub(crate) fn read_seconds(self, number: u32) -> PhpResult<Option<Duration>> {
+        let Some(zval) = self.0 else { return Ok(None) };
+        let Some(seconds) = zend::parse_float(zval, number)? else { return Ok(None) };
+        if seconds > 0.0 && seconds <= MAX_SECONDS {
+            Ok(Some(Duration::from_secs_f64(seconds)))
+        } else {
+            Err(zend::value_error(number, &format!("must be greater than 0 and at most {MAX_SECONDS} seconds")))
+        }
+    }
+}
+
+impl<'a> Mixed<'a> {
+    pub(crate) fn value(self) -> &'a Zval {
+        self.0
+    }
+}
+
+impl<'a> TextOrArray<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<TextOr<'a>> {
+        let Self(zval) = self;
+        if zval.is_array() {
+            return Ok(TextOr::Array(zval));
+        }
+        zend::parse_string_or_array(zval, number).map(TextOr::Text)
+    }
+}
+
+/// The names in a list of channels. Array keys that look like integers are integers in PHP, so those are taken too.
+pub(crate) fn channel_names(list: &Zval, number: u32) -> PhpResult<Vec<String>> {
+    match list.array() {
+        Some(table) if !table.is_empty() => table.values().map(|value| channel_name(value, number)).collect(),
+        _ => Err(zend::value_error(number, "must not be empty")),
+    }
+}
+
+fn channel_name(value: &Zval, number: u32) -> Result<String, PhpException> {
+    if let Some(number) = value.long() {
+        return Ok(number.to_string());
+    }
+    let Some(name) = value.zend_str() else {
+        return Err(zend::type_error(number, "must contain only values of type string", value));
+    };
+    match name.as_str() {
+        Ok(name) => Ok(name.to_owned()),
+        Err(_) => Err(zend::value_error(number, "must contain only valid UTF-8")),
+    }
+}
