@@ -1,0 +1,29 @@
+import js from '@eslint/js';
+
+const names = (list) => Object.fromEntries(list.split(' ').map((name) => [name, 'readonly']));
+
+const EVERYWHERE =
+  'AbortController TextEncoder URL WebSocket clearTimeout console performance queueMicrotask setTimeout fetch';
+
+export default [
+  { ignores: ['realtime.global.js', 'realtime.d.ts'] },
+  js.configs.recommended,
+  {
+    rules: {
+      curly: ['error', 'multi-line', 'consistent'],
+      eqeqeq: 'error',
+      'no-shadow': 'error',
+      'no-var': 'error',
+      'object-shorthand': 'error',
+      'prefer-const': 'error',
+    },
+  },
+  { files: ['realtime.js'], languageOptions: { globals: names(`${EVERYWHERE} document`) } },
+  {
+    // Tests hand functions to the page, so they name what exists there too.
+    files: ['build.mjs', 'eslint.config.js', 'test/**'],
+    languageOptions: {
+      globals: names(`${EVERYWHERE} process Buffer window document navigator location Event Worker Blob`),
+    },
+  },
+];
