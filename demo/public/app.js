@@ -1,0 +1,262 @@
+/**
+ * The order board. AJAX to PHP changes things; what PHP broadcasts shows them in every window.
+ *
+ * Whatever arrives is put in by textContent (see `element`), so a guest called <b>Bobby</b> is just oddly named.
+ * Each order carries a version, so it does not matter whether a broadcast or the answer to a request comes first.
+ */
+import { element, money, moment, slide, toast } from './view.js';
+
+const STATUS = { new: 'New', making: 'In the making', ready: 'Ready', done: 'Handed over' };
+const NEXT = { new: 'Start', making: 'Finish', ready: 'Hand over' };
+const DONE_SHOWN = 6;
+
+const $ = (selector) => document.querySelector(selector);
+const server = $('meta[name=realtime]').content;
+
+/** By id. */
+const orders = new Map();
+/** Invoices that this window ordered, by order: `{job, percent}`. */
+const jobs = new Map();
+/** The order whose details are open: `{id, events, subscription}`. */
+let details = null;
+/** The realtime client, once it has been loaded. */
+let rt = null;
+
+// AJAX
+
+async function api(body, query = '') {
+  const response = await fetch(`api.php${query}`, body && { method: 'POST', body: JSON.stringify(body) });
+  const answer = await response.json().catch(() => ({ error: `The application failed (${response.status}).` }));
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+/** Runs what a click asks for, and tells the person when it fails. */
+async function attempt(action) {
+  try {
+    return await action();
+  } catch (error) {
+    toast(error instanceof TypeError ? 'The application cannot be reached.' : error.message);
+  }
+}
+
+async function change(body) {
+  const { order, live } = await api(body);
+  take(order);
+  if (!live) toast('Saved. Other windows will show it when the realtime server is back.');
+}
+
+async function load() {
+  const { orders: all } = await api();
+  for (const order of all) orders.set(order.id, newer(order));
+  draw();
+}
+
+async function loadDetails() {
+  const { id } = details;
+  const { order, events } = await api(null, `?order=${id}`);
+  take(order);
+  if (details?.id === id) for (const event of events) addEvent(event);
+}
+
+// What is known
+
+function newer(order) {
+  const known = orders.get(order.id);
+  return known && known.version >= order.version ? known : order;
+}
+
+function take(order) {
+  const known = orders.get(order.id);
+  if (known && known.version >= order.version) return;
+  orders.set(order.id, order);
+  draw();
+  document.getElementById(`order-${order.id}`)?.classList.add('changed');
+}
+
+function addEvent(event) {
+  if (!details || details.events.some(({ version }) => version === event.version)) return;
+  details.events.push(event);
+  details.events.sort((a, b) => a.version - b.version);
+  drawDetails();
+}
+
+// Drawing
+
+function draw() {
+  const listed = [...orders.values()];
+  const done = listed.filter(({ status }) => status === 'done').sort((a, b) => b.changed - a.changed || b.id - a.id);
+  for (const { id } of done.slice(DONE_SHOWN)) orders.delete(id);
+  const columns = Object.keys(STATUS).map((status) => {
+    const here = status === 'done' ? done.slice(0, DONE_SHOWN) : listed.filter((order) => order.status === status);
+    return element('section', { className: 'column', 'data-status': status }, [
+      element('h2', {}, [STATUS[status], element('span', {}, [here.length])]),
+      here.length ? element('ul', {}, here.map(card)) : element('p', { className: 'empty' }, ['Nothing here']),
+    ]);
+  });
+  const focused = document.activeElement?.id;
+  slide('.card', () => $('#board').replaceChildren(...columns));
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  drawDetails();
+}
+
+function card(order) {
+  // Each with an id, by which the focus finds it again when the board is drawn anew.
+  const button = (kind, text, onclick) =>
+    element('button', { type: 'button', id: `${kind}-${order.id}`, className: kind, onclick }, [text]);
+  return element('li', { id: `order-${order.id}`, className: 'card', 'data-status': order.status }, [
+    element('header', {}, [
+      element('h3', {}, [button('open', order.guest, () => showDetails(order.id))]),
+      element('span', { className: 'number' }, [`#${order.id}`]),
+    ]),
+    element('p', { className: 'items' }, [
+      order.items.map(({ count, name }) => `${count} × ${name}`).join(', '),
+      element('span', {}, [money(order.total)]),
+    ]),
+    element('footer', {}, [
+      NEXT[order.status] && button('next', NEXT[order.status], () => moveOn(order)),
+      !jobs.has(order.id) && button('invoice', 'Invoice', () => prepareInvoice(order.id)),
+    ]),
+    jobs.has(order.id) && progress(order.id),
+  ]);
+}
+
+function progress(id) {
+  const { percent } = jobs.get(id);
+  return element('div', { className: 'job' }, [
+    percent < 100
+      ? element('span', {}, ['Preparing the invoice'])
+      : element('a', { href: `invoice.php?order=${id}`, target: '_blank' }, ['Open the invoice']),
+    element('span', {}, [`${percent} %`]),
+    percent < 100 && element('progress', { max: 100, value: percent, 'aria-label': 'Preparing the invoice' }),
+  ]);
+}
+
+/** Only the bar moves, so that the board is not drawn anew with each step. */
+function drawProgress(id) {
+  document.querySelector(`#order-${id} .job`)?.replaceWith(progress(id));
+}
+
+function drawDetails() {
+  const order = details && orders.get(details.id);
+  if (!order) return;
+  const lines = order.items.map(({ count, name, price }) => [`${count} × ${name}`, money(count * price)]);
+  const row = ([label, value]) => element('li', {}, [element('span', {}, [label]), element('span', {}, [value])]);
+  const step = ({ status, at }) =>
+    element('li', { 'data-status': status }, [
+      element('span', {}, [STATUS[status]]),
+      element('time', {}, [moment(at)]),
+    ]);
+  $('#details').replaceChildren(
+    element('header', {}, [
+      element('h2', { id: 'details-title' }, [order.guest, element('small', {}, [`Order #${order.id}`])]),
+      element('button', { type: 'button', onclick: () => $('#details').close() }, ['Close']),
+    ]),
+    element('ul', { className: 'lines' }, [...lines, ['Total', money(order.total)]].map(row)),
+    element('ol', { className: 'steps' }, details.events.map(step)),
+  );
+}
+
+function setLight(state) {
+  const words = { connecting: 'Connecting', connected: 'Live', reconnecting: 'Reconnecting', offline: 'Offline' };
+  $('#light').dataset.state = state;
+  $('#light span').textContent = words[state];
+}
+
+// What people do
+
+function moveOn({ id, status }) {
+  return attempt(() => change({ action: 'advance', order: id, from: status }));
+}
+
+function prepareInvoice(order) {
+  return attempt(async () => {
+    // PHP addresses the progress to this connection; every other window hears nothing of it.
+    const { job } = await api({ action: 'invoice', order, connection: rt?.connectionId ?? '' });
+    jobs.set(order, { job, percent: 0 });
+    draw();
+  });
+}
+
+function showDetails(id) {
+  details = { id, events: [], subscription: rt && followOrder(id) };
+  drawDetails();
+  $('#details').showModal();
+  attempt(loadDetails);
+}
+
+$('#details').addEventListener('close', () => {
+  details?.subscription?.unsubscribe();
+  details = null;
+});
+$('#details').addEventListener('click', (event) => event.target === event.currentTarget && event.target.close());
+$('#hint button').addEventListener('click', () => $('#hint').remove());
+$('#add').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const { guest } = event.target.elements;
+  attempt(() => change({ action: 'add', guest: guest.value })).then(() => (guest.value = ''));
+});
+
+// What the realtime server sends
+
+function followBoard() {
+  const board = rt.subscribe('board', take);
+  // Whatever happened while nobody listened is in the database: fetch it as soon as nothing can be missed any more.
+  board.on('subscribed', () => attempt(load));
+}
+
+function followOrder(id) {
+  const subscription = rt.subscribe(`orders.${id}`, addEvent);
+  subscription.on('subscribed', () => attempt(loadDetails));
+  return subscription;
+}
+
+function onMessage({ job, percent }, { event }) {
+  const [order] = [...jobs].find(([, known]) => known.job === job) ?? [];
+  if (event !== 'invoice' || order === undefined) return;
+  jobs.get(order).percent = percent;
+  drawProgress(order);
+}
+
+function onState(state) {
+  if (state === 'connected') {
+    setLight('connected');
+    followJobs();
+  } else {
+    setLight(state === 'closed' || !navigator.onLine ? 'offline' : 'reconnecting');
+  }
+}
+
+/** The connection is a new one: jobs that still run must know it. */
+function followJobs() {
+  for (const [order, known] of jobs) {
+    if (known.percent >= 100) continue;
+    attempt(async () => {
+      const { percent } = await api({ action: 'follow', job: known.job, connection: rt?.connectionId ?? '' });
+      known.percent = Math.max(known.percent, percent);
+      drawProgress(order);
+    });
+  }
+}
+
+/** The client comes from the realtime server itself; while that is down, the page works on without it. */
+async function goLive(attempts = 0) {
+  try {
+    // A failed import stays failed under its address, so each try has its own.
+    const { Realtime } = await import(`http:${server}/realtime.js${attempts ? `?again=${attempts}` : ''}`);
+    rt = new Realtime(`ws:${server}`);
+  } catch {
+    setLight('offline');
+    setTimeout(goLive, 2000, attempts + 1);
+    return;
+  }
+  rt.on('state', onState);
+  rt.on('message', onMessage);
+  followBoard();
+  if (details) details.subscription = followOrder(details.id);
+}
+
+addEventListener('offline', () => setLight('offline'));
+addEventListener('online', () => rt && onState(rt.state));
+attempt(load);
+goLive();
