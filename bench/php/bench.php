@@ -1,0 +1,116 @@
+<?php
+
+/*
+ * Acknowledged broadcasts from PHP beside a bare ping-pong of the same bytes over the same kind of socket, and beside
+ * phpredis publish when redis-server and the extension are there. Started by bench/php/run, which pins this process.
+ *
+ * The kinds take turns in short blocks, so that a noisy machine is noisy for all of them; a kind's figure is the median
+ * of its blocks' medians, and a ratio is the median over the rounds of the ratio within one round.
+ */
+
+const WARM_UP = 200;
+
+[$rounds, $calls] = [(int) getenv('ROUNDS'), (int) getenv('CALLS')];
+$directory = getenv('BENCH_DIR');
+$servers = [];
+
+/** Starts a server pinned away from this process. @return resource the pipe of its output */
+function serve(array $command, array $environment = [], int $pipe = 1)
+{
+    global $servers;
+    $descriptors = [['file', '/dev/null', 'r'], ['file', '/dev/null', 'w'], ['file', '/dev/null', 'w']];
+    $descriptors[$pipe] = ['pipe', 'w'];
+    $servers[] = proc_open(['taskset', '-c', getenv('SERVER_CPU'), ...$command], $descriptors, $pipes, null, $environment ?: null);
+    return $pipes[$pipe];
+}
+
+register_shutdown_function(function () use (&$servers) {
+    foreach ($servers as $server) {
+        proc_terminate($server, 9);
+        proc_close($server);
+    }
+});
+
+function median(array $values): float
+{
+    sort($values);
+    return $values[intdiv(count($values), 2)];
+}
+
+/** The 99th of 100. */
+function tail(array $values): float
+{
+    sort($values);
+    return $values[(int) (count($values) * 0.99)];
+}
+
+$data = ['id' => 42, 'status' => 'shipped', 'text' => str_repeat('x', 64)];
+$channel = 'orders.42';
+
+$key = 'rtk_' . str_repeat('a', 43);
+$log = serve([getenv('REALTIME_SERVER'), 'start', '--listen', '127.0.0.1:0', '--unix-socket', "$directory/realtime.sock"], ['REALTIME_PUBLISHER_KEY' => $key], 2);
+while (!preg_match('/listening on (\S+:\d+)/', $line = fgets($log) ?: exit("the server did not start\n"), $address)) {
+}
+$tcp = new RealtimeClient("ws://$address[1]", $key);
+$unix = new RealtimeClient("unix://$directory/realtime.sock");
+
+// What a broadcast sends and gets: a frame's head takes 2 or 4 bytes, its mask 4, an acknowledgement's head 2.
+$command = '{"id":12345,"type":"broadcast_update","channel":"' . $channel . '","data":' . json_encode($data) . '}';
+$request = str_repeat('x', strlen($command) + (strlen($command) < 126 ? 2 : 4) + 4);
+$reply = strlen('{"type":"ack","id":12345,"receivers":0}') + 2;
+$echo = trim(fgets(serve(["$directory/echo", (string) strlen($request), (string) $reply, "$directory/echo.sock"])));
+[$echo_tcp, $echo_unix] = [stream_socket_client("tcp://$echo", context: stream_context_create(['socket' => ['tcp_nodelay' => true]])), stream_socket_client("unix://$directory/echo.sock")];
+$ping_pong = function ($stream) use ($request, $reply): void {
+    fwrite($stream, $request);
+    for ($left = $reply; $left > 0; $left -= strlen(fread($stream, 8192))) {
+    }
+};
+
+$kinds = [
+    'ping-pong, TCP' => fn () => $ping_pong($echo_tcp),
+    'broadcast(), TCP' => fn () => $tcp->broadcast($channel, $data),
+    'ping-pong, unix' => fn () => $ping_pong($echo_unix),
+    'broadcast(), unix' => fn () => $unix->broadcast($channel, $data),
+];
+$yardstick = ['broadcast(), TCP' => 'ping-pong, TCP', 'broadcast(), unix' => 'ping-pong, unix'];
+if (extension_loaded('redis') && getenv('REDIS_SERVER')) {
+    serve([getenv('REDIS_SERVER'), '--port', '0', '--unixsocket', "$directory/redis.sock", '--save', '']);
+    for ($deadline = microtime(true) + 10; !file_exists("$directory/redis.sock") && microtime(true) < $deadline; usleep(1000)) {
+    }
+    $redis = new Redis;
+    $redis->connect("$directory/redis.sock");
+    $kinds['phpredis publish(), unix'] = fn () => $redis->publish($channel, json_encode($data));
+    $yardstick['phpredis publish(), unix'] = 'ping-pong, unix';
+}
+
+foreach ($kinds as $call) {
+    for ($i = 0; $i < WARM_UP; $i++) {
+        $call();
+    }
+}
+$medians = $tails = [];
+for ($round = 0; $round < $rounds; $round++) {
+    foreach ($kinds as $name => $call) {
+        $times = [];
+        for ($i = 0; $i < $calls; $i++) {
+            $start = hrtime(true);
+            $call();
+            $times[] = (hrtime(true) - $start) / 1000;
+        }
+        $medians[$name][] = median($times);
+        $tails[$name][] = tail($times);
+    }
+}
+
+printf("%d rounds of %d calls; %d bytes out, %d back; client on CPU %s, servers on CPU %s; PHP %s\n\n", $rounds, $calls, strlen($request), $reply, getenv('CLIENT_CPU'), getenv('SERVER_CPU'), PHP_VERSION);
+printf("%-26s %10s %10s %14s %18s\n", '', 'p50 µs', 'p99 µs', '× ping-pong', 'spread of rounds');
+foreach ($kinds as $name => $call) {
+    $ratio = $spread = '';
+    if (isset($yardstick[$name])) {
+        $ratios = array_map(fn ($own, $bare) => $own / $bare, $medians[$name], $medians[$yardstick[$name]]);
+        sort($ratios);
+        $ratio = sprintf('%.2f', median($ratios));
+        $spread = sprintf('%.2f – %.2f', $ratios[intdiv($rounds, 10)], $ratios[$rounds - 1 - intdiv($rounds, 10)]);
+    }
+    printf("%-26s %10.1f %10.1f %14s %18s\n", $name, median($medians[$name]), median($tails[$name]), $ratio, $spread);
+}
