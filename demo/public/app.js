@@ -4,7 +4,7 @@
  * Whatever arrives is put in by textContent (see `element`), so a guest called <b>Bobby</b> is just oddly named.
  * Each order carries a version, so it does not matter whether a broadcast or the answer to a request comes first.
  */
-import { element, money, moment, slide, toast } from './view.js';
+import { arrange, element, money, moment, slide, toast } from './view.js';
 
 const STATUS = { new: 'New', making: 'In the making', ready: 'Ready', done: 'Handed over' };
 const NEXT = { new: 'Start', making: 'Finish', ready: 'Hand over' };
@@ -17,6 +17,10 @@ const server = $('meta[name=realtime]').content;
 const orders = new Map();
 /** Invoices that this window ordered, by order: `{job, percent}`. */
 const jobs = new Map();
+/** The cards on the board, by order: `{order, job, node}`. */
+const cards = new Map();
+/** The lists that hold them, by status. */
+const lists = new Map();
 /** The order whose details are open: `{id, events, subscription}`. */
 let details = null;
 /** The realtime client, once it has been loaded. */
@@ -83,21 +87,44 @@ function addEvent(event) {
 
 // Drawing
 
+function drawColumns() {
+  const columns = Object.entries(STATUS).map(([status, title]) => {
+    const list = element('ul');
+    lists.set(status, list);
+    return element('section', { className: 'column', 'data-status': status }, [
+      element('h2', {}, [title, element('span', {}, [0])]),
+      list,
+      element('p', { className: 'empty' }, ['Nothing here']),
+    ]);
+  });
+  $('#board').replaceChildren(...columns);
+}
+
 function draw() {
   const listed = [...orders.values()];
   const done = listed.filter(({ status }) => status === 'done').sort((a, b) => b.changed - a.changed || b.id - a.id);
   for (const { id } of done.slice(DONE_SHOWN)) orders.delete(id);
-  const columns = Object.keys(STATUS).map((status) => {
-    const here = status === 'done' ? done.slice(0, DONE_SHOWN) : listed.filter((order) => order.status === status);
-    return element('section', { className: 'column', 'data-status': status }, [
-      element('h2', {}, [STATUS[status], element('span', {}, [here.length])]),
-      here.length ? element('ul', {}, here.map(card)) : element('p', { className: 'empty' }, ['Nothing here']),
-    ]);
-  });
   const focused = document.activeElement?.id;
-  slide('.card', () => $('#board').replaceChildren(...columns));
+  slide('.card', () => {
+    for (const [status, list] of lists) {
+      const here = status === 'done' ? done.slice(0, DONE_SHOWN) : listed.filter((order) => order.status === status);
+      arrange(list, here.map(cardOf));
+      list.parentElement.querySelector('h2 span').textContent = String(here.length);
+    }
+  });
+  for (const id of cards.keys()) if (!orders.has(id)) cards.delete(id);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   drawDetails();
+}
+
+/** The order's card: the one on the board as long as it is still right, so that no click that began on it is lost. */
+function cardOf(order) {
+  const job = jobs.get(order.id);
+  const known = cards.get(order.id);
+  if (known && known.order === order && known.job === job) return known.node;
+  const node = card(order);
+  cards.set(order.id, { order, job, node });
+  return node;
 }
 
 function card(order) {
@@ -258,5 +285,6 @@ async function goLive(attempts = 0) {
 
 addEventListener('offline', () => setLight('offline'));
 addEventListener('online', () => rt && onState(rt.state));
+drawColumns();
 attempt(load);
 goLive();

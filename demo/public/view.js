@@ -20,6 +20,18 @@ export function element(tag, properties = {}, children = []) {
   return node;
 }
 
+/**
+ * Makes `nodes` the children of `list`. Those that are there already stay where they are: a node that is taken out, if
+ * only to be put back, loses the click that has begun on it.
+ */
+export function arrange(list, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...list.children]) if (!wanted.has(child)) child.remove();
+  for (const [at, node] of nodes.entries()) {
+    if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
+  }
+}
+
 const euros = new Intl.NumberFormat('en', { style: 'currency', currency: 'EUR' });
 const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' });
 
