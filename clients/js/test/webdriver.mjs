@@ -241,8 +241,19 @@ export class Page {
     }
   }
 
-  /** Clicks the first element that matches the CSS selector, as a user would (it must be visible and not covered). */
+  /**
+   * Clicks the first element that matches the CSS selector, as a user would: once it stands still. It must be visible
+   * and not covered.
+   */
   async click(selector) {
+    await this.until(async (css) => {
+      const place = () => JSON.stringify(document.querySelector(css)?.getBoundingClientRect());
+      const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+      const before = place();
+      await frame();
+      await frame();
+      return before !== undefined && place() === before;
+    }, selector);
     await this.#command('POST', `/element/${await this.#element(selector)}/click`);
   }
 
