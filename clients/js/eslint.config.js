@@ -23,7 +23,9 @@ export default [
     // Tests hand functions to the page, so they name what exists there too.
     files: ['build.mjs', 'eslint.config.js', 'test/**'],
     languageOptions: {
-      globals: names(`${EVERYWHERE} process Buffer window document navigator location Event Worker Blob requestAnimationFrame`),
+      globals: names(
+        `${EVERYWHERE} process Buffer window document navigator location Event Worker Blob requestAnimationFrame`,
+      ),
     },
   },
 ];
