@@ -82,14 +82,14 @@ pub struct Running {
     pub store: Store,
     pub epoch: String,
     watch: Arc<Watch>,
-    shown: Receiver<Shown>,
+    shown: Mutex<Receiver<Shown>>,
 }
 
 pub fn start(opened: Opened) -> Running {
     let epoch = opened.loaded().epoch.to_string();
     let (next, shown) = channel();
     let watch = Arc::new(Watch { all: Mutex::default(), next: Mutex::new(next) });
-    Running { store: opened.start(watch.clone()).unwrap(), epoch, watch, shown }
+    Running { store: opened.start(watch.clone()).unwrap(), epoch, watch, shown: Mutex::new(shown) }
 }
 
 pub fn run(options: &Options, environment: Arc<dyn Environment>) -> Running {
@@ -142,7 +142,8 @@ impl Running {
 
     /// Waits until the sink is shown this.
     pub fn wait_for(&self, expected: &Shown) {
-        while self.shown.recv_timeout(PATIENCE).expect("it is shown") != *expected {}
+        let shown = self.shown.lock().unwrap();
+        while shown.recv_timeout(PATIENCE).expect("it is shown") != *expected {}
     }
 
     pub fn shown(&self) -> Vec<Shown> {
