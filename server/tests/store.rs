@@ -9,7 +9,9 @@ use std::sync::mpsc::channel;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use realtime_server::internals::store::{Point, Retention, Sync, System, WriteError, Written, open, open_in};
+use realtime_server::internals::store::{
+    Environment, Point, Retention, Sync, System, WriteError, Written, open, open_in,
+};
 use store_support::disk::Disk;
 use store_support::{KEEP_ALL, Running, Shown, TTL, key, options, run, stream};
 use tempfile::TempDir;
@@ -183,7 +185,7 @@ fn a_stream_that_has_grown_too_old_is_freed_and_its_next_life_repeats_no_offset(
     running.publish(&b, "2").unwrap();
     running.wait_for(&Shown::Trimmed { stream: (*a).clone(), first: 3 });
     running.store.close();
-    let opened = open_in(&options, disk.clone()).unwrap();
+    let opened = open_in(&options, &(disk.clone() as Arc<dyn Environment>)).unwrap();
     assert_eq!((opened.loaded().floor, opened.loaded().streams.len()), (2, 1));
     let running = store_support::start(opened);
     assert_eq!(running.publish_once(&a, "1", "k").unwrap().offset, 1, "keys outlive their stream");

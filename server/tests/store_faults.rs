@@ -279,6 +279,6 @@ fn a_journal_beside_another_store_is_not_applied() {
     disk.die();
     running.store.close();
     killed.put(&database, old);
-    let opened = open_in(&options, killed as Arc<dyn Environment>).unwrap();
+    let opened = open_in(&options, &(killed as Arc<dyn Environment>)).unwrap();
     assert_eq!(start(opened).history(&a).len(), 1);
 }

@@ -28,7 +28,13 @@ enum Step {
     Wait(u32),
     Restart,
     /// The process dies when it is at a point for the so-manieth time.
-    Crash { point: Point, times: u32, machine: bool, seed: u64, writes: Vec<(usize, Option<u8>)> },
+    Crash {
+        point: Point,
+        times: u32,
+        machine: bool,
+        seed: u64,
+        writes: Vec<(usize, Option<u8>)>,
+    },
 }
 
 fn writes() -> impl Strategy<Value = Vec<(usize, Option<u8>)>> {
@@ -127,7 +133,9 @@ impl World {
             };
             let known = name.and_then(|name| self.oracle.keys.get(&(index, name))).copied();
             match known.filter(|&(_, end)| end > self.now) {
-                Some((offset, _)) => assert_eq!((written.offset, written.duplicate), (offset, true), "{index} {name:?}"),
+                Some((offset, _)) => {
+                    assert_eq!((written.offset, written.duplicate), (offset, true), "{index} {name:?}");
+                }
                 // A duplicate of what was committed and not acknowledged: its key ends nobody here knows when.
                 None if written.duplicate => {}
                 None => {
@@ -147,12 +155,12 @@ impl World {
     }
 
     fn check_history(&mut self) {
-        for index in 0..3 {
+        for (index, size) in SIZES.into_iter().enumerate() {
             let kept = self.running().read(&stream(&index.to_string()), 0).unwrap();
             let offsets: Vec<_> = kept.iter().map(|kept| kept.offset).collect();
             let first = offsets.first().copied().unwrap_or(0);
             assert_eq!(offsets, (first..first + offsets.len() as u64).collect::<Vec<_>>(), "{index} has holes");
-            assert!(offsets.len() <= SIZES[index]);
+            assert!(offsets.len() <= size);
             assert!(kept.is_sorted_by_key(|kept| kept.at), "{index}: time went back");
             for kept in &kept {
                 self.oracle.see(index, kept.offset, &text(kept), false);
@@ -162,9 +170,12 @@ impl World {
                 .filter(|(offset, known)| known.is_acknowledged && !offsets.contains(offset))
                 .map(|(offset, _)| *offset);
             for missing in missing {
-                let is_trimmed = offsets.len() == SIZES[index] && missing < first;
+                let is_trimmed = offsets.len() == size && missing < first;
                 // Stream 1 forgets by age too; that it does so no earlier than it may, `store.rs` tests.
-                assert!(is_trimmed || (index == 1 && (offsets.is_empty() || missing < first)), "{index}: {missing} is lost");
+                assert!(
+                    is_trimmed || (index == 1 && (offsets.is_empty() || missing < first)),
+                    "{index}: {missing} is lost"
+                );
             }
             let mut keyed: HashMap<String, u64> = HashMap::new();
             for kept in &kept {
@@ -239,8 +250,7 @@ impl World {
             }
             Step::Crash { point, times, machine, seed, writes } => {
                 let epoch = self.crash(*point, *times, writes);
-                self.disk =
-                    if *machine { self.disk.after_power_loss(luck(*seed)) } else { self.disk.after_kill() };
+                self.disk = if *machine { self.disk.after_power_loss(luck(*seed)) } else { self.disk.after_kill() };
                 self.start(&epoch, *machine && self.options.sync != Sync::Always);
             }
         }

@@ -32,7 +32,7 @@ impl Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.note(self.file.len())
+        self.note(self.file.length())
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {

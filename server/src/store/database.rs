@@ -1,7 +1,8 @@
 //! The database file: opened, read by snapshots, changed by whole transactions, and opened anew after a failure.
 
-use std::ops::{ControlFlow, RangeInclusive};
+use std::cell::OnceCell;
 use std::io;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -39,6 +40,8 @@ pub(super) struct Database {
 pub(super) struct View<'a> {
     database: &'a Database,
     transaction: ReadTransaction,
+    /// Opened when first asked for: each costs a search.
+    tables: [OnceCell<Rows>; Table::ALL.len()],
     /// The file must not be opened a second time while somebody reads by the first.
     _open: RwLockReadGuard<'a, Option<redb::Database>>,
 }
@@ -64,7 +67,8 @@ impl Database {
     }
 
     fn open_file(&self, verify: bool) -> Result<redb::Database, DatabaseError> {
-        let file = self.environment.open(&self.path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
+        let file =
+            self.environment.open(&self.path).map_err(|error| DatabaseError::Storage(StorageError::Io(error)))?;
         let backend = Backend { file, environment: self.environment.clone(), health: self.health.clone() };
         redb::Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(verify).create_with_backend(backend)
     }
@@ -123,9 +127,8 @@ impl Database {
     /// A snapshot of what is committed.
     pub(super) fn view(&self) -> Result<View<'_>, Failure> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        let transaction =
-            open.as_ref().ok_or_else(closed)?.begin_read().map_err(|error| self.failure(&error))?;
-        Ok(View { database: self, transaction, _open: open })
+        let transaction = open.as_ref().ok_or_else(closed)?.begin_read().map_err(|error| self.failure(&error))?;
+        Ok(View { database: self, transaction, tables: Default::default(), _open: open })
     }
 
     /// Whether it must be opened anew before it can be written to again.
@@ -181,6 +184,15 @@ fn closed() -> Failure {
 }
 
 impl View<'_> {
+    fn table(&self, table: Table) -> Result<&Rows, Failure> {
+        let cell = &self.tables[table as usize];
+        if let Some(rows) = cell.get() {
+            return Ok(rows);
+        }
+        let rows = self.transaction.open_table(definition(table)).map_err(|error| self.failure(&error))?;
+        Ok(cell.get_or_init(|| rows))
+    }
+
     /// Whether there is such a table.
     pub(super) fn has(&self, table: Table) -> Result<bool, Failure> {
         match self.transaction.open_table(definition(table)) {
@@ -192,7 +204,7 @@ impl View<'_> {
 
     /// One row.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-        let rows = self.transaction.open_table(definition(table)).map_err(|error| self.failure(&error))?;
+        let rows = self.table(table)?;
         let found = rows.get(key).map_err(|error| self.failure(&error))?;
         Ok(found.map(|row| row.value().to_vec()))
     }
@@ -204,7 +216,7 @@ impl View<'_> {
         keys: RangeInclusive<&[u8]>,
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
-        let rows = self.transaction.open_table(definition(table)).map_err(|error| self.failure(&error))?;
+        let rows = self.table(table)?;
         let range = rows.range::<&[u8]>(keys).map_err(|error| self.failure(&error))?;
         self.visit(range, visit)
     }
@@ -216,7 +228,7 @@ impl View<'_> {
         keys: RangeInclusive<&[u8]>,
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
-        let rows = self.transaction.open_table(definition(table)).map_err(|error| self.failure(&error))?;
+        let rows = self.table(table)?;
         let range = rows.range::<&[u8]>(keys).map_err(|error| self.failure(&error))?;
         self.visit(range.rev(), visit)
     }
@@ -227,7 +239,7 @@ impl View<'_> {
         table: Table,
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
-        let rows = self.transaction.open_table(definition(table)).map_err(|error| self.failure(&error))?;
+        let rows = self.table(table)?;
         let range = rows.range::<&[u8]>(..).map_err(|error| self.failure(&error))?;
         self.visit(range, visit)
     }
@@ -256,6 +268,7 @@ impl View<'_> {
     }
 }
 
+type Rows = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Row<'r> = (redb::AccessGuard<'r, &'static [u8]>, redb::AccessGuard<'r, &'static [u8]>);
 
 impl From<Damaged> for Failure {

@@ -42,7 +42,7 @@ impl Directory {
     pub(super) fn has_sync_failed(&self) -> io::Result<bool> {
         let mut text = String::new();
         (&self.lock).read_to_string(&mut text)?;
-        Ok(text == SYNC_FAILED)
+        Ok(!text.is_empty())
     }
 
     /// Has the next run look closely. Kept as well as a disk can that has just failed.

@@ -26,7 +26,7 @@ pub enum Point {
 /// A file, read and written at offsets.
 pub trait Storage: Debug + Send + Sync + 'static {
     /// Its length, bytes.
-    fn len(&self) -> io::Result<u64>;
+    fn length(&self) -> io::Result<u64>;
     /// Fills `into` from `offset`.
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()>;
     /// Writes all of `bytes` at `offset`.
@@ -103,7 +103,7 @@ impl Environment for System {
 struct OnDisk(File);
 
 impl Storage for OnDisk {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 

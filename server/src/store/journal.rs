@@ -65,7 +65,8 @@ impl Journal {
         life: u64,
         mut apply: impl FnMut(&Changes) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let length = usize::try_from(file.len()?).map_err(|_| Failure::Other("the journal is too long".to_owned()))?;
+        let length =
+            usize::try_from(file.length()?).map_err(|_| Failure::Other("the journal is too long".to_owned()))?;
         let mut bytes = vec![0; length];
         file.read(0, &mut bytes)?;
         let mut rest = &bytes[..];

@@ -34,9 +34,9 @@ use realtime_protocol::ConnectionId;
 use crate::hub::{Payload, Stream};
 
 pub use self::backup::BackupError;
+use self::database::Database;
 pub use self::environment::{Environment, Point, Storage, System};
 pub use self::open::{OpenError, Opened, open, open_in};
-use self::database::Database;
 use self::queue::Queue;
 
 /// When commits reach the disk.

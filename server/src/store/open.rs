@@ -81,14 +81,15 @@ pub struct Opened {
 
 /// Opens the store in a directory, making both if there are none.
 pub fn open(options: &Options) -> Result<Opened, OpenError> {
-    open_in(options, Arc::new(System))
+    let system: Arc<dyn Environment> = Arc::new(System);
+    open_in(options, &system)
 }
 
 /// [`open`] in another world.
-pub fn open_in(options: &Options, environment: Arc<dyn Environment>) -> Result<Opened, OpenError> {
+pub fn open_in(options: &Options, environment: &Arc<dyn Environment>) -> Result<Opened, OpenError> {
     let directory = Directory::take(&options.directory)?;
     let path = directory.database();
-    open_locked(options, &environment, directory).map_err(|refusal| match refusal {
+    open_locked(options, environment, directory).map_err(|refusal| match refusal {
         Refusal::Version(found) => OpenError::Version(path, found),
         Refusal::Foreign => OpenError::Foreign(path),
         Refusal::Failed(failure) => OpenError::Failed(path, failure.to_string()),
@@ -120,11 +121,7 @@ impl From<DatabaseError> for Refusal {
     }
 }
 
-fn open_locked(
-    options: &Options,
-    environment: &Arc<dyn Environment>,
-    directory: Directory,
-) -> Result<Opened, Refusal> {
+fn open_locked(options: &Options, environment: &Arc<dyn Environment>, directory: Directory) -> Result<Opened, Refusal> {
     let path = directory.database();
     if !environment.exists(&path)? {
         create(&path, environment)?;

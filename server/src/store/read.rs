@@ -52,8 +52,7 @@ pub(super) fn from_end(
     most: usize,
     max_bytes: usize,
 ) -> Result<Vec<Kept>, ReadError> {
-    let mut kept =
-        collect(database, stream, range, Found { kept: Vec::new(), most, bytes_left: max_bytes }, true)?;
+    let mut kept = collect(database, stream, range, Found { kept: Vec::new(), most, bytes_left: max_bytes }, true)?;
     kept.reverse();
     Ok(kept)
 }
@@ -65,22 +64,28 @@ fn collect(
     mut found: Found,
     is_backwards: bool,
 ) -> Result<Vec<Kept>, ReadError> {
-    let read = || {
-        let view = database.view()?;
-        let Some(place) = Place::load(&view, stream)? else { return Ok(()) };
-        let (first, last) = (place.first.max(*range.start()), place.top.min(*range.end()));
-        if first > last {
-            return Ok(());
-        }
-        let (first, last) = (place.key(first), place.key(last));
-        let keys = first.as_slice()..=last.as_slice();
-        if is_backwards {
-            view.each_backwards(Table::Publications, keys, |key, row| found.add(key, row))
-        } else {
-            view.each(Table::Publications, keys, |key, row| found.add(key, row))
-        }
-    };
-    let outcome: Result<(), Failure> = { let mut read = read; read() };
-    outcome.map_err(|failure| ReadError(failure.to_string()))?;
+    visit(database, stream, range, is_backwards, &mut found).map_err(|failure| ReadError(failure.to_string()))?;
     Ok(found.kept)
+}
+
+fn visit(
+    database: &Database,
+    stream: &Stream,
+    range: RangeInclusive<u64>,
+    is_backwards: bool,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    let view = database.view()?;
+    let Some(place) = Place::load(&view, stream)? else { return Ok(()) };
+    let (first, last) = (place.first.max(*range.start()), place.top.min(*range.end()));
+    if first > last {
+        return Ok(());
+    }
+    let (first, last) = (place.key(first), place.key(last));
+    let keys = first.as_slice()..=last.as_slice();
+    if is_backwards {
+        view.each_backwards(Table::Publications, keys, |key, row| found.add(key, row))
+    } else {
+        view.each(Table::Publications, keys, |key, row| found.add(key, row))
+    }
 }

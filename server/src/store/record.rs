@@ -4,7 +4,7 @@ use realtime_protocol::{ChannelName, ConnectionId, EventName, UserId};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
-use super::{Key, Kept};
+use super::{Kept, Key};
 use crate::hub::{AppId, Payload, Stream, StreamName};
 
 /// A row cannot be read: somebody else wrote to the file, or the disk returned something else than was written.

@@ -23,6 +23,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long a disk that was full, or a file that could not be opened, is left alone.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// What was written, publication by publication.
+type Outcome = Result<Vec<Written>, Failure>;
+
 /// Owns what decides the next offset.
 pub(super) struct Writer {
     database: Arc<Database>,
@@ -61,19 +64,7 @@ impl Writer {
         sink: Arc<dyn Sink>,
     ) -> Self {
         let (unsettled, lost, paused, unsynced_since) = (None, None, None, None);
-        Self {
-            database,
-            journal,
-            state,
-            limits,
-            queue,
-            sink,
-            unsettled,
-            lost,
-            paused,
-            unsynced_since,
-            has_more: false,
-        }
+        Self { database, journal, state, limits, queue, sink, unsettled, lost, paused, unsynced_since, has_more: false }
     }
 
     /// Writes until the queue is closed. `interval` is how long commits may wait for their sync.
@@ -114,7 +105,10 @@ impl Writer {
     fn group(&mut self, writes: Vec<Write>, bytes: usize) {
         let (answers, committed) = match self.turn(&writes, bytes) {
             Ok(outcome) => outcome,
-            Err(failure) => (writes.iter().map(|_| Answer::Published(0)).collect(), Err(failure)),
+            Err(failure) => {
+                self.has_more = false;
+                (writes.iter().map(|_| Answer::Published(0)).collect(), Err(failure))
+            }
         };
         if writes.is_empty() {
             return;
@@ -131,12 +125,7 @@ impl Writer {
         }
     }
 
-    #[allow(clippy::type_complexity, reason = "named once, here")]
-    fn turn(
-        &mut self,
-        writes: &[Write],
-        bytes: usize,
-    ) -> Result<(Vec<Answer>, Result<Vec<Written>, Failure>), Failure> {
+    fn turn(&mut self, writes: &[Write], bytes: usize) -> Result<(Vec<Answer>, Outcome), Failure> {
         self.ready()?;
         let now = self.database.environment.now();
         let (plan, answers) = {
@@ -151,8 +140,10 @@ impl Writer {
             let (_, _removed) = self.turn(&[], 0)?;
             return Ok((answers, Err(failure)));
         }
-        self.has_more = plan.has_more;
-        Ok((answers, self.commit(plan)))
+        let has_more = plan.has_more;
+        let outcome = self.commit(plan);
+        self.has_more = has_more && outcome.is_ok();
+        Ok((answers, outcome))
     }
 
     /// Sees to it that there is a database to write to.
@@ -197,8 +188,8 @@ impl Writer {
         self.paused = Some((failure, Instant::now() + PAUSE));
     }
 
-    /// Commits a plan and shows it; returns what was written, publication by publication.
-    fn commit(&mut self, plan: Plan) -> Result<Vec<Written>, Failure> {
+    /// Commits a plan and shows it.
+    fn commit(&mut self, plan: Plan) -> Outcome {
         if plan.changes.is_empty() {
             return Ok(self.state.settle(plan, &*self.sink));
         }
@@ -260,13 +251,17 @@ impl Writer {
         if self.unsynced_since.is_none() || self.lost.is_some() {
             return;
         }
+        if self.database.is_broken() {
+            // The next turn opens it anew, once the pause is over; the journal has all until then.
+            self.unsynced_since = Some(Instant::now());
+            return;
+        }
         match self.database.commit(&Changes::default()).and_then(|()| journal.cut(0)) {
             Ok(()) => self.unsynced_since = None,
             Err(lost @ Failure::Lost(_)) => {
                 self.lose(lost);
             }
             Err(failure) => {
-                // The journal has all; the next turn opens the file anew, and the next interval tries again.
                 self.pause(failure);
                 self.unsynced_since = Some(Instant::now());
             }

@@ -42,6 +42,8 @@ struct Content {
     pages: std::collections::HashSet<u64>,
 }
 
+type Act = Box<dyn Fn(Point) + Send>;
+
 /// What can go wrong.
 #[derive(Default)]
 struct Faults {
@@ -51,7 +53,7 @@ struct Faults {
     pages: AtomicU64,
     /// What the disk says is free, bytes; 0: plenty.
     free: AtomicU64,
-    point: Mutex<Option<Box<dyn Fn(Point) + Send>>>,
+    point: Mutex<Option<Act>>,
 }
 
 pub struct Disk {
@@ -239,7 +241,7 @@ impl Open {
 }
 
 impl Storage for Open {
-    fn len(&self) -> io::Result<u64> {
+    fn length(&self) -> io::Result<u64> {
         self.faults.check()?;
         Ok(self.content.lock().unwrap().current.len() as u64)
     }

@@ -92,8 +92,9 @@ pub fn start(opened: Opened) -> Running {
     Running { store: opened.start(watch.clone()).unwrap(), epoch, watch, shown: Mutex::new(shown) }
 }
 
-pub fn run(options: &Options, environment: Arc<dyn Environment>) -> Running {
-    start(open_in(options, environment).unwrap_or_else(|error| panic!("{error}")))
+pub fn run(options: &Options, environment: Arc<impl Environment>) -> Running {
+    let environment: Arc<dyn Environment> = environment;
+    start(open_in(options, &environment).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// The outcome of a write that is under way.
