@@ -83,8 +83,10 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
         };
         assert_eq!((written.offset, written.duplicate), (next, false), "{sync:?}: refused ones leave no hole");
         let epoch = running.epoch.clone();
+        let killed = disk.after_kill();
+        disk.die();
         running.store.close();
-        let running = run(&options, disk.after_power_loss(|| false));
+        let running = run(&options, killed);
         assert_eq!(running.epoch, epoch);
         let offsets: Vec<_> = running.history(&a).into_iter().map(|(offset, _)| offset).collect();
         assert_eq!(offsets, (1..=next).collect::<Vec<_>>(), "{sync:?}");

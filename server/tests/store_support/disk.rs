@@ -230,6 +230,10 @@ impl Open {
             // Counted by file, which is near enough: the database is the only one that grows.
             let new = pages.clone().filter(|page| !content.pages.contains(page)).count();
             if limit != 0 && new > 0 && content.pages.len() as u64 + new as u64 > limit {
+                // Part of it may fit in what was there before.
+                let part = Step::Write(*offset, data[..data.len().min(SECTOR)].to_vec());
+                part.apply(&mut content.current);
+                content.unsynced.push(part);
                 return Err(io::ErrorKind::StorageFull.into());
             }
             content.pages.extend(pages);
