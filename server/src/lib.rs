@@ -15,6 +15,7 @@ mod publisher;
 pub mod rules;
 mod session;
 mod shard;
+mod store;
 pub mod unix_socket;
 mod ws;
 
@@ -53,6 +54,11 @@ pub mod internals {
     pub use crate::hub::{AppId, Hub, Payload, Publication, Stream, StreamName};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
+
+    /// The durable store.
+    pub mod store {
+        pub use crate::store::*;
+    }
 }
 
 /// What front and shards share.
