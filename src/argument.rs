@@ -35,6 +35,7 @@ pub(crate) struct Array<'a>(&'a mut Zval);
 pub(crate) struct Mixed<'a>(&'a mut Zval);
 
 /// What `array|string` turned out to be.
+#[derive(Clone, Copy)]
 pub(crate) enum TextOr<'a> {
     Text(&'a str),
     Array(&'a Zval),

@@ -56,6 +56,7 @@ impl Confirm {
 }
 
 /// What can be left out.
+#[derive(Clone, Copy)]
 pub(crate) struct Options<'a> {
     pub(crate) event: Option<&'a str>,
     pub(crate) exclude: Option<&'a str>,

@@ -1,7 +1,7 @@
 //! `RealtimeClient`. A call has three phases: PHP values become bytes; the core sends them and waits, touching nothing
 //! of PHP; its answer becomes a PHP value. So whatever ends a request finds nothing half done.
 
-#![allow(non_snake_case, reason = "the names of arguments are those of PHP's named arguments")]
+#![allow(non_snake_case, clippy::too_many_arguments, reason = "the arguments are those of PHP's methods, by name")]
 
 use std::rc::Rc;
 use std::time::Duration;

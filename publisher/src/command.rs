@@ -1,11 +1,7 @@
 //! Commands: what goes to the server.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::ops::Range;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use crate::idempotency::Keys;
 
@@ -110,18 +106,6 @@ pub enum Audience<'a> {
     Connection(&'a str),
 }
 
-/// A whole message of the application was not a JSON object.
-#[derive(Debug)]
-pub struct MessageError(serde_json::Error);
-
-impl fmt::Display for MessageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be a JSON object: {}", self.0)
-    }
-}
-
-impl std::error::Error for MessageError {}
-
 impl Command {
     pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
         std::iter::once(&self.first).chain(&self.rest)
@@ -146,37 +130,6 @@ impl Command {
         fields(&mut text);
         text.push('}');
         Self { text, first: Part { id, names: Names::None, key: None }, rest: Vec::new(), array: false }
-    }
-
-    /// A whole message of the application, such as `{"type":"broadcast_update","channel":…,"data":…}`. It gets our id
-    /// instead of its own, so that its acknowledgement can be told, and a key unless it has one.
-    pub(crate) fn message(id: u64, json: &str, keys: &mut Keys) -> Result<Self, MessageError> {
-        let Fields(fields) = serde_json::from_str(json).map_err(MessageError)?;
-        let mut text = String::with_capacity(json.len() + 64);
-        push_id(&mut text, id);
-        let mut part = Part { id, names: Names::None, key: None };
-        for (name, value) in &fields {
-            if name == "id" {
-                continue;
-            }
-            text.push(',');
-            push_quoted(&mut text, name);
-            text.push(':');
-            let start = text.len();
-            text.push_str(value.get());
-            let at = start..text.len();
-            match name.as_str() {
-                "channel" if value.get().starts_with('"') => part.names = Names::One(at),
-                "channels" => part.names = Names::Several(at),
-                "key" => part.key = Some(at),
-                _ => {}
-            }
-        }
-        if part.key.is_none() {
-            part.key = Some(push_key(&mut text, None, keys));
-        }
-        text.push('}');
-        Ok(Self { text, first: part, rest: Vec::new(), array: false })
     }
 }
 
@@ -220,7 +173,7 @@ pub(crate) fn push_publication(text: &mut String, id: u64, publication: &Publica
     Part { id, names, key }
 }
 
-fn push_id(text: &mut String, id: u64) {
+pub(crate) fn push_id(text: &mut String, id: u64) {
     // Writing to a string cannot fail.
     let _ = write!(text, "{{\"id\":{id}");
 }
@@ -233,7 +186,7 @@ fn push_head(text: &mut String, id: u64, kind: &str) {
 }
 
 /// Appends the application's key, or one that is made for it, and says where it is.
-fn push_key(text: &mut String, given: Option<&str>, keys: &mut Keys) -> Range<usize> {
+pub(crate) fn push_key(text: &mut String, given: Option<&str>, keys: &mut Keys) -> Range<usize> {
     match given {
         Some(key) => push_field(text, "key", key),
         None => {
@@ -257,7 +210,7 @@ pub(crate) fn push_field(text: &mut String, name: &str, value: &str) -> Range<us
     start..text.len()
 }
 
-fn push_quoted(text: &mut String, value: &str) {
+pub(crate) fn push_quoted(text: &mut String, value: &str) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     if value.bytes().all(plain) {
         text.push('"');
@@ -266,33 +219,6 @@ fn push_quoted(text: &mut String, value: &str) {
     } else {
         // A string has no reason to fail: no map keys, no custom serializer, no I/O.
         text.push_str(&serde_json::to_string(value).unwrap_or_default());
-    }
-}
-
-/// An object's fields in their order.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a type, a channel and data")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(4);
-                while let Some(key) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -330,24 +256,5 @@ mod tests {
             format!(r#"{{"id":7,"type":"broadcast_update","channel":"c","key":"{key}","data":1}}"#)
         );
         assert_eq!(keys.check(&key), Ok(()));
-    }
-
-    #[test]
-    fn a_whole_message_keeps_its_fields_and_gets_our_id_and_a_key() {
-        let json = r#" {"type":"broadcast_update", "id":"x","channel":"c","data":[1, 2],"__proto__":null}"#;
-        let command = Command::message(3, json, &mut Keys::new()).unwrap();
-        let fields = r#"{"id":3,"type":"broadcast_update","channel":"c","data":[1, 2],"__proto__":null,"key":"~"#;
-        assert!(command.text.starts_with(fields), "{}", command.text);
-        assert_eq!(command.first.names.read(&command.text), ["c"]);
-        let own = Command::message(3, r#"{"key":"mine"}"#, &mut Keys::new()).unwrap();
-        assert_eq!(own.text, r#"{"id":3,"key":"mine"}"#);
-        assert_eq!(own.first.read_key(&own.text).as_deref(), Some("mine"));
-    }
-
-    #[test]
-    fn what_is_no_object_is_no_message() {
-        for json in ["", "[]", "1", "\"x\"", "{", "{}x", "{\"a\":}", "null"] {
-            assert!(Command::message(1, json, &mut Keys::new()).is_err(), "{json:?}");
-        }
     }
 }

@@ -8,9 +8,10 @@ use tungstenite::Utf8Bytes;
 
 use crate::connect::{Attempt, connect};
 use crate::connection::{Connection, Failure};
+use crate::entry::Entry;
 use crate::error::{BrokenCause, ConnectError, Error};
 use crate::publisher::{Settings, Target};
-use crate::queue::{Entry, Queue};
+use crate::queue::Queue;
 use crate::stats::Counters;
 
 /// The first pause before a connection is replaced a second time, and the longest.

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::command::{Command, Publication, push_publication};
+use crate::entry::{Entry, NOBODY, Owner};
 use crate::error::Error;
 use crate::exchange::{Exchange, Goal};
 use crate::publisher::{Publisher, Settings, Target};
-use crate::queue::{Entry, NOBODY, Owner};
 use crate::reply::{Outcome, told};
 
 /// Most bytes that may be deferred at a time.

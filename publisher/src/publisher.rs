@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::command::{Command, MessageError, Publication};
+use crate::command::{Command, Publication};
 use crate::endpoint::Endpoint;
+use crate::entry::{Entry, NOBODY, Owner};
 use crate::error::Error;
 use crate::exchange::{Exchange, Goal, Line};
 use crate::idempotency::{KeyRefusal, Keys};
+use crate::message::MessageError;
 use crate::pending::Deferred;
-use crate::queue::{Entry, NOBODY, Owner};
 use crate::reply::{Outcome, Receipt};
 use crate::secret::Key;
 use crate::stats::{Counters, Stats};

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::command::{Command, push_field};
+use crate::entry::{Entry, NOBODY};
 use crate::error::{Error, Rejection};
 use crate::exchange::{Exchange, Goal};
 use crate::publisher::{Publisher, Settings, Target};
-use crate::queue::{Entry, NOBODY};
 
 /// Entries of one page of a list.
 const PAGE: u32 = 1_000;

@@ -1,14 +1,14 @@
-//! What was given to a connection and has no outcome yet, in the order in which it was given. Pure: no socket, no clock.
+//! What was given to a connection and has no outcome yet, or one that somebody may ask for, in the order in which it was
+//! given. Pure: no socket, no clock.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tungstenite::Utf8Bytes;
 
-use crate::command::{Command, Part};
-use crate::endpoint::Endpoint;
-use crate::error::{BrokenCause, Error};
-use crate::reply::{self, Outcome};
+use crate::entry::{Entry, Outgoing, Owner};
+use crate::error::BrokenCause;
+use crate::reply;
 use crate::stats::Counters;
 
 /// How much may wait for acknowledgements; beyond it, a call waits.
@@ -16,150 +16,6 @@ const MAX_WAITING: usize = 1_024;
 const MAX_WAITING_BYTES: usize = 1 << 20;
 /// Outcomes that are kept for a `flush()`; what falls out and has failed is reported.
 const MAX_KEPT: usize = 1_024;
-/// The server could not say what became of a broadcast; the same key may be sent again.
-const UNAVAILABLE: &str = "unavailable";
-/// Longest frame that is kept whole for its outcome.
-const SMALL: usize = 1_024;
-
-/// Whose outcome it is: `flush()` tells each object its own.
-pub type Owner = u64;
-
-/// The owner of what a call waits for.
-pub(crate) const NOBODY: Owner = 0;
-
-/// A frame and what became of it so far.
-pub(crate) struct Entry {
-    pub(crate) command: Command,
-    text: Utf8Bytes,
-    owner: Owner,
-    state: State,
-    /// When some byte of it was first written.
-    written: Option<Instant>,
-    /// How long the server that it was first written to knows its key; `None`: it knows no keys.
-    ttl: Option<Duration>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outgoing {
-    /// Not written yet.
-    New,
-    /// Written to the connection there is.
-    Written,
-    /// Written to one that broke, and to be written again.
-    Again,
-}
-
-enum State {
-    /// Without an outcome.
-    Waiting(Outgoing),
-    /// Answered with this text.
-    Answered(Utf8Bytes),
-    /// Written to a connection that broke, and never to be written again by us.
-    Lost(BrokenCause),
-}
-
-impl Entry {
-    pub(crate) fn new(mut command: Command, owner: Owner) -> Self {
-        let text = Utf8Bytes::from(std::mem::take(&mut command.text));
-        Self { command, text, owner, state: State::Waiting(Outgoing::New), written: None, ttl: None }
-    }
-
-    /// The command that it was made of.
-    pub(crate) fn into_command(self) -> Command {
-        Command { text: self.text.as_str().to_owned(), ..self.command }
-    }
-
-    pub(crate) fn has_outcome(&self) -> bool {
-        !matches!(self.state, State::Waiting(_))
-    }
-
-    fn is(&self, outgoing: Outgoing) -> bool {
-        matches!(self.state, State::Waiting(now) if now == outgoing)
-    }
-
-    /// Asking again for what changes nothing is always right.
-    fn changes_nothing(&self) -> bool {
-        self.command.first.key.is_none()
-    }
-
-    /// Broadcasts in it.
-    pub(crate) fn broadcasts(&self) -> usize {
-        if self.changes_nothing() { 0 } else { self.command.len() }
-    }
-
-    /// When some byte of it was first written.
-    pub(crate) fn written(&self) -> Option<Instant> {
-        self.written
-    }
-
-    /// The key to repeat it with: that of a lone broadcast to a server that knows keys.
-    pub(crate) fn key(&self) -> Option<String> {
-        self.ttl.filter(|_| !self.command.array).and_then(|_| self.command.first.read_key(&self.text))
-    }
-
-    /// The text of the answer.
-    pub(crate) fn answer(&self) -> Option<&str> {
-        match &self.state {
-            State::Answered(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// What became of each of its commands; nothing as long as it waits.
-    pub(crate) fn outcomes(&self, endpoint: &Endpoint) -> Vec<Outcome> {
-        match &self.state {
-            State::Answered(reply) => reply::outcomes(&self.command, &self.text, reply),
-            State::Lost(cause) => {
-                let lost = |part: &Part| {
-                    let expired = matches!(cause, BrokenCause::Expired);
-                    let key = self.ttl.filter(|_| !expired).and_then(|_| part.read_key(&self.text));
-                    Err(Error::Broken { endpoint: endpoint.to_string(), cause: cause.clone(), key })
-                };
-                self.command.parts().map(lost).collect()
-            }
-            State::Waiting(_) => Vec::new(),
-        }
-    }
-
-    /// `false` when it certainly has not failed, which is told without reading all of the answer.
-    pub(crate) fn may_have_failed(&self) -> bool {
-        self.answer().is_none_or(|answer| answer.contains("\"error\""))
-    }
-
-    /// What becomes of it when its connection breaks.
-    fn break_off(&mut self, cause: &BrokenCause) {
-        if self.is(Outgoing::Written) {
-            let again = self.changes_nothing() || self.ttl.is_some();
-            self.state = match cause {
-                BrokenCause::Closed | BrokenCause::Io(_) if again => State::Waiting(Outgoing::Again),
-                cause => State::Lost(cause.clone()),
-            };
-        }
-    }
-
-    /// What becomes of it at a new connection, to a server that knows keys for `ttl`.
-    fn resume(&mut self, now: Instant, ttl: Option<Duration>) {
-        if !self.is(Outgoing::Again) || self.changes_nothing() {
-            return;
-        }
-        let age = self.written.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if ttl.is_none() {
-            self.ttl = None;
-            self.state = State::Lost(BrokenCause::Closed);
-        } else if self.ttl.is_none_or(|known| age >= known) {
-            self.state = State::Lost(BrokenCause::Expired);
-        }
-    }
-
-    /// Keeps of a long frame only what its receipts repeat, since they may not be asked for for long.
-    fn shorten(&mut self) {
-        if self.owner != NOBODY && self.text.len() > SMALL {
-            let end = self.command.parts().map(Part::end).max().unwrap_or(0);
-            self.text = Utf8Bytes::from(self.text[..end].to_owned());
-        }
-    }
-}
-
 /// The entries of one connection.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -177,7 +33,7 @@ impl Queue {
     pub(crate) fn push(&mut self, entry: Entry) {
         if !entry.has_outcome() {
             self.waiting += entry.command.len();
-            self.waiting_bytes += entry.text.len();
+            self.waiting_bytes += entry.text().len();
         }
         self.entries.push_back(entry);
     }
@@ -228,7 +84,7 @@ impl Queue {
     pub(crate) fn next_unwritten(&mut self) -> Option<Utf8Bytes> {
         while let Some(entry) = self.entries.get(self.unwritten) {
             if entry.is(Outgoing::New) || entry.is(Outgoing::Again) {
-                return Some(entry.text.clone());
+                return Some(entry.text().clone());
             }
             self.unwritten += 1;
         }
@@ -238,13 +94,8 @@ impl Queue {
     /// That frame was written, at least in part, to a server that knows keys for `ttl`.
     pub(crate) fn wrote(&mut self, now: Instant, ttl: Option<Duration>, counters: &Counters) {
         let Some(entry) = self.entries.get_mut(self.unwritten) else { return };
-        if entry.written.is_some() {
-            counters.resent.add(entry.broadcasts());
-        } else {
-            counters.sent.add(entry.broadcasts());
-            (entry.written, entry.ttl) = (Some(now), ttl);
-        }
-        entry.state = State::Waiting(Outgoing::Written);
+        let again = entry.wrote(now, ttl);
+        if again { &counters.resent } else { &counters.sent }.add(entry.broadcasts());
         self.unwritten += 1;
     }
 
@@ -266,8 +117,8 @@ impl Queue {
         }
         drop(heads);
         self.waiting -= entry.command.len();
-        self.waiting_bytes -= entry.text.len();
-        entry.state = State::Answered(text);
+        self.waiting_bytes -= entry.text().len();
+        entry.answered(text);
         entry.shorten();
         self.settle();
         Ok(())
@@ -289,7 +140,7 @@ impl Queue {
             change(entry);
             if entry.has_outcome() {
                 self.waiting -= entry.command.len();
-                self.waiting_bytes -= entry.text.len();
+                self.waiting_bytes -= entry.text().len();
                 counters.failed.add(entry.broadcasts());
                 entry.shorten();
             }
@@ -300,17 +151,13 @@ impl Queue {
 
     /// Whether the server's answer to the last entry is that it cannot say what became of it.
     pub(crate) fn last_is_unavailable(&self) -> bool {
-        let Some(Entry { state: State::Answered(reply), command, text, ttl: Some(_), .. }) = self.last() else {
-            return false;
-        };
-        let outcomes = reply::outcomes(command, text, reply);
-        matches!(outcomes.as_slice(), [Err(Error::Rejected(rejection))] if rejection.code == UNAVAILABLE)
+        self.last().is_some_and(Entry::is_unavailable)
     }
 
     /// Sends the last entry once more, although it was answered.
     pub(crate) fn repeat_last(&mut self) {
         if let Some(mut entry) = self.pop_last() {
-            entry.state = State::Waiting(Outgoing::Again);
+            entry.repeat();
             self.push(entry);
         }
     }
@@ -326,7 +173,7 @@ impl Queue {
         let entry = self.entries.pop_back()?;
         if !entry.has_outcome() {
             self.waiting -= entry.command.len();
-            self.waiting_bytes -= entry.text.len();
+            self.waiting_bytes -= entry.text().len();
         }
         self.unwritten = self.unwritten.min(self.entries.len());
         self.oldest = self.oldest.min(self.entries.len());
@@ -345,7 +192,7 @@ impl Queue {
 
     /// Takes the entries of one owner that have an outcome.
     pub(crate) fn take(&mut self, owner: Owner) -> Vec<Entry> {
-        self.take_if(|entry| entry.owner == owner && entry.has_outcome())
+        self.take_if(|entry| entry.owner() == owner && entry.has_outcome())
     }
 
     /// Takes everything, with outcomes and without.
@@ -365,5 +212,91 @@ impl Queue {
         }
         self.settle();
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Audience, Command, Publication};
+    use crate::endpoint::Endpoint;
+    use crate::entry::NOBODY;
+    use crate::error::Error;
+    use crate::idempotency::Keys;
+
+    const TTL: Option<Duration> = Some(Duration::from_secs(300));
+
+    fn queue(count: u64) -> Queue {
+        let (mut queue, mut keys) = (Queue::default(), Keys::new());
+        for id in 0..count {
+            let audience = Audience::Channel("c");
+            let publication = Publication { audience, event: None, exclude: None, key: None, data: "1" };
+            queue.push(Entry::new(Command::publish(id, &publication, &mut keys), NOBODY));
+        }
+        queue
+    }
+
+    /// Writes everything that is to be written; the ids.
+    fn write(queue: &mut Queue, now: Instant, ttl: Option<Duration>) -> Vec<u64> {
+        let mut written = Vec::new();
+        while let Some(text) = queue.next_unwritten() {
+            written.push(reply::heads(&text).unwrap()[0].id.unwrap());
+            queue.wrote(now, ttl, &Counters::default());
+        }
+        written
+    }
+
+    fn acknowledge(queue: &mut Queue, id: u64) {
+        let ack = format!(r#"{{"id":{id},"type":"ack"}}"#);
+        queue.answer(ack.into(), &Counters::default()).unwrap();
+    }
+
+    #[test]
+    fn what_is_unacknowledged_is_written_again_in_the_first_order_and_before_what_is_newer() {
+        let (mut queue, now, counters) = (queue(5), Instant::now(), Counters::default());
+        for _ in 0..4 {
+            queue.wrote(now, TTL, &counters);
+        }
+        // Acknowledgements may come in another order.
+        acknowledge(&mut queue, 2);
+        acknowledge(&mut queue, 0);
+        queue.broken(&BrokenCause::Closed, &counters);
+        queue.connected(now, TTL, &counters);
+        assert_eq!(write(&mut queue, now, TTL), [1, 3, 4]);
+        assert_eq!(queue.waiting(), 3);
+        for id in [4, 3, 1] {
+            acknowledge(&mut queue, id);
+        }
+        assert_eq!(queue.waiting(), 0);
+        assert!(queue.take_all().iter().all(|entry| entry.outcomes(&Endpoint::Local)[0].is_ok()));
+    }
+
+    #[test]
+    fn keys_are_trusted_for_their_time_from_the_first_writing_on() {
+        let (mut queue, start, counters) = (queue(1), Instant::now(), Counters::default());
+        for after in [0, 100, 299] {
+            assert_eq!(write(&mut queue, start + Duration::from_secs(after), TTL), [0]);
+            queue.broken(&BrokenCause::Closed, &counters);
+        }
+        queue.connected(start + Duration::from_secs(300), TTL, &counters);
+        assert!(write(&mut queue, start, TTL).is_empty());
+        let outcomes = queue.take_all()[0].outcomes(&Endpoint::Local);
+        assert!(matches!(outcomes[..], [Err(Error::Broken { cause: BrokenCause::Expired, key: None, .. })]));
+    }
+
+    #[test]
+    fn nonsense_of_a_server_is_no_reason_to_send_again() {
+        let (mut queue, now, counters) = (queue(1), Instant::now(), Counters::default());
+        write(&mut queue, now, TTL);
+        queue.broken(&BrokenCause::Protocol("x".to_owned()), &counters);
+        assert!(queue.last_has_outcome() && queue.next_unwritten().is_none());
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_always_for_one() {
+        let mut queue = queue(MAX_WAITING as u64 - 1);
+        assert!(queue.has_room(1, 1) && !queue.has_room(2, 1) && !queue.has_room(1, MAX_WAITING_BYTES));
+        queue.take_all();
+        assert!(queue.has_room(2 * MAX_WAITING, 2 * MAX_WAITING_BYTES));
     }
 }

@@ -1,5 +1,7 @@
 //! Questions to the server, and what their answers become.
 
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
 mod support;
 
 use realtime_publisher::{Error, Position, Publisher, Since};
