@@ -113,8 +113,8 @@ impl Publisher {
                 log.push(format!("{dropped} deferred broadcast(s) dropped: {why}"));
             }
         } else {
-            for Deferred { target, batch, .. } in deferred {
-                self.finish_line(&target, settings, started, batch.into_frames(), &mut log);
+            for (target, frames) in by_target(deferred) {
+                self.finish_line(&target, settings, started, frames, &mut log);
             }
         }
         let pending = |publisher: &Self| {
@@ -168,6 +168,19 @@ impl Publisher {
         }
         entries
     }
+}
+
+/// The frames of each server, in order.
+fn by_target(deferred: Vec<Deferred>) -> Vec<(Target, Vec<Command>)> {
+    let mut lines: Vec<(Target, Vec<Command>)> = Vec::new();
+    for Deferred { target, batch, .. } in deferred {
+        let frames = batch.into_frames();
+        match lines.iter_mut().find(|(known, _)| *known == target) {
+            Some((_, all)) => all.extend(frames),
+            None => lines.push((target, frames)),
+        }
+    }
+    lines
 }
 
 /// Gives frames to a line, in order; those that were not sent stay in `frames`.

@@ -186,7 +186,7 @@ impl Publisher {
         started: Instant,
         run: impl FnOnce(&mut Exchange<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut line = self.take(target, Instant::now())?;
+        let mut line = self.take(target, started)?;
         let deadline = started + settings.timeout;
         let mut exchange = Exchange { line: &mut line, settings, counters: &self.counters, started, deadline };
         // Between calls a connection may have ended, and a burst of broadcasts must not fill the sockets.
@@ -214,7 +214,8 @@ impl Publisher {
     }
 
     fn put_back(&self, line: Box<Line>) {
-        let mut state = self.state();
+        // The process that took it.
+        let mut state = self.state.borrow_mut();
         if state.lines.len() >= MAX_IDLE
             && let Some(idle) = state.lines.iter().position(|line| line.queue.is_empty())
         {

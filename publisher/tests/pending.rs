@@ -254,6 +254,19 @@ fn the_end_of_a_request_sends_what_is_deferred_and_settles_everything() {
 }
 
 #[test]
+fn the_end_tells_once_that_a_server_is_away() {
+    let publisher = Publisher::default();
+    let target = support::target("unix:///nonexistent/x.sock");
+    for owner in 1..=3 {
+        publisher.defer(owner, &target, &publication("1")).unwrap();
+    }
+    let log = publisher.finish(&patient(), None);
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(log[0].starts_with("3 of 3 broadcast(s) not acknowledged: Could not connect"), "{log:?}");
+    assert_eq!((publisher.stats().failed, publisher.stats().deferred), (3, 0));
+}
+
+#[test]
 fn the_end_of_a_failed_request_drops_what_is_deferred_and_says_so() {
     let server = Server::start(Guest::acknowledge_all);
     let (publisher, target) = (Publisher::default(), server.target());
