@@ -27,6 +27,7 @@ foreach (['', str_repeat('k', 201), "a\nb", "\xff", '~', '~mine', $receipt->idem
 }
 show(fn () => $rt->sendToConnection('c', 1, idempotencyKey: ''));
 show(fn () => $rt->broadcast('c', 1, idempotencyKey: []));
+show(fn () => $rt->send(['type' => 'broadcast_update', 'channel' => 'c', 'data' => 1, 'key' => '~x']));
 
 // No acknowledgement in time: the exception tells the key, and the caller repeats it.
 $server = new FakeServer(['mute', 'answer']);
@@ -64,6 +65,7 @@ ValueError: RealtimeClient::broadcast(): Argument #5 ($idempotencyKey) must not 
 ValueError: RealtimeClient::broadcast(): Argument #5 ($idempotencyKey) must not begin with ~, which marks keys that the extension makes, unless this process has made it
 ValueError: RealtimeClient::sendToConnection(): Argument #4 ($idempotencyKey) must have between 1 and 200 bytes
 TypeError: RealtimeClient::broadcast(): Argument #5 ($idempotencyKey) must be of type ?string, array given
+ValueError: RealtimeClient::send(): Argument #1 ($message) must have a valid "key": it must not begin with ~, which marks keys that the extension makes, unless this process has made it
 bool(true)
 bool(true)
 bool(true)

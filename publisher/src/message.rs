@@ -7,15 +7,23 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::command::{Command, Names, Part, push_id, push_key, push_quoted};
-use crate::idempotency::Keys;
+use crate::idempotency::{KeyRefusal, Keys};
 
-/// A whole message of the application was not a JSON object.
+/// Why a whole message of the application was refused. The text completes "the message …".
 #[derive(Debug)]
-pub struct MessageError(serde_json::Error);
+pub enum MessageError {
+    /// It is no JSON object.
+    Json(serde_json::Error),
+    /// Its idempotency key is refused.
+    Key(KeyRefusal),
+}
 
 impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be a JSON object: {}", self.0)
+        match self {
+            Self::Json(error) => write!(f, "must be a JSON object: {error}"),
+            Self::Key(refusal) => write!(f, "must have a valid \"key\": it {refusal}"),
+        }
     }
 }
 
@@ -25,12 +33,12 @@ impl Command {
     /// A whole message of the application, such as `{"type":"broadcast_update","channel":…,"data":…}`. It gets our id
     /// instead of its own, so that its acknowledgement can be told, and a key unless it has one.
     pub(crate) fn message(id: u64, json: &str, keys: &mut Keys) -> Result<Self, MessageError> {
-        let Fields(fields) = serde_json::from_str(json).map_err(MessageError)?;
+        let Fields(fields) = serde_json::from_str(json).map_err(MessageError::Json)?;
         let mut text = String::with_capacity(json.len() + 64);
         push_id(&mut text, id);
         let mut part = Part { id, names: Names::None, key: None };
         for (name, value) in &fields {
-            if name == "id" {
+            if name == "id" || name == "key" && value.get() == "null" {
                 continue;
             }
             text.push(',');
@@ -42,12 +50,14 @@ impl Command {
             match name.as_str() {
                 "channel" if value.get().starts_with('"') => part.names = Names::One(at),
                 "channels" => part.names = Names::Several(at),
+                // What is no string is for the server to refuse.
                 "key" => part.key = Some(at),
                 _ => {}
             }
         }
-        if part.key.is_none() {
-            part.key = Some(push_key(&mut text, None, keys));
+        match part.read_key(&text) {
+            Some(key) => keys.check(&key).map_err(MessageError::Key)?,
+            None => part.key = Some(push_key(&mut text, None, keys)),
         }
         text.push('}');
         Ok(Self { text, first: part, rest: Vec::new(), array: false })
@@ -95,6 +105,12 @@ mod tests {
         let own = Command::message(3, r#"{"key":"mine"}"#, &mut Keys::new()).unwrap();
         assert_eq!(own.text, r#"{"id":3,"key":"mine"}"#);
         assert_eq!(own.first.read_key(&own.text).as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn a_key_that_looks_like_one_of_ours_is_refused() {
+        let refused = Command::message(1, r#"{"key":"~x.1"}"#, &mut Keys::new());
+        assert!(matches!(refused, Err(MessageError::Key(KeyRefusal::Reserved))));
     }
 
     #[test]
