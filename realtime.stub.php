@@ -8,6 +8,11 @@
 /** Base of all failures at run time. */
 class RealtimeException extends Exception
 {
+    /**
+     * The broadcast's key, where its fate is unknown or the server refused it: given as idempotencyKey: again, in the
+     * same process, it is delivered once.
+     */
+    public ?string $idempotencyKey = null;
 }
 
 /** Could not connect, or the connection broke. The message says when something may have been delivered. */
@@ -15,7 +20,7 @@ class RealtimeConnectionException extends RealtimeException
 {
 }
 
-/** No acknowledgement in time; it may have been delivered. */
+/** No acknowledgement in time. The message says whether it may have been delivered. */
 class RealtimeTimeoutException extends RealtimeException
 {
 }
@@ -47,10 +52,10 @@ class RealtimeServerException extends RealtimeException
 /** What a broadcast returns. */
 final class RealtimeReceipt
 {
-    /** Whether the server has queued it. */
+    /** Whether the server has queued it; false for 'later' and 'deferred'. */
     public readonly bool $acknowledged;
 
-    /** Connections that it was queued for, over all channels. */
+    /** Connections that it was queued for, over all channels; 0 until it is acknowledged. */
     public readonly int $receivers;
 
     /**
@@ -61,7 +66,10 @@ final class RealtimeReceipt
      */
     public readonly array $channels;
 
-    public function __construct(bool $acknowledged = true, int $receivers = 0, array $channels = [])
+    /** The key that was given, or the one that was made. */
+    public readonly string $idempotencyKey;
+
+    public function __construct(bool $acknowledged = true, int $receivers = 0, array $channels = [], string $idempotencyKey = "")
     {
     }
 }
@@ -73,30 +81,59 @@ interface RealtimePublisher
      * Publishes $data; returns once the server has queued it. To several channels it tries all, and then throws one
      * RealtimeServerException if any was refused.
      *
+     * 'later' writes it at once and leaves the acknowledgement to flush() or the end of the request; 'deferred' keeps it
+     * until then, and drops it when the request fails.
+     *
      * @param string|non-empty-list<string> $channel
      * @param mixed $data anything that json_encode() takes
      * @param ?string $event the application's name on it
      * @param ?string $exclude id of the connection that shall not receive it
+     * @param ?string $idempotencyKey repeats are delivered once; 1–200 bytes; null: made for you
+     * @param 'ack'|'later'|'deferred' $confirm
      * @throws JsonException|ValueError|RealtimeException
      */
-    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt;
+    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt;
 
     /**
      * Sends to all connections of one user.
      *
      * @param mixed $data anything that json_encode() takes
+     * @param 'ack'|'later'|'deferred' $confirm
      * @throws JsonException|ValueError|RealtimeException
      */
-    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt;
+    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt;
 
     /**
      * Sends to one browser, for example the progress of the job that it started.
      *
      * @param string $connection the id that the browser knows from its welcome message
      * @param mixed $data anything that json_encode() takes
+     * @param 'ack'|'later'|'deferred' $confirm
      * @throws JsonException|ValueError|RealtimeException
      */
-    public function sendToConnection(string $connection, mixed $data, ?string $event = null): RealtimeReceipt;
+    public function sendToConnection(string $connection, mixed $data, ?string $event = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt;
+
+    /**
+     * Many in one round trip, in order; not atomic.
+     *
+     * @param list<array{channel: string|non-empty-list<string>, data: mixed, event?: ?string, exclude?: ?string, idempotencyKey?: ?string}> $items
+     * @return list<RealtimeReceipt|RealtimeServerException> one per item
+     * @throws JsonException|ValueError|RealtimeException when the outcome of an item is unknown
+     */
+    public function batch(array $items): array;
+
+    /**
+     * Sends what this object has deferred, waits for everything outstanding, and returns the outcomes of what this object
+     * has sent with 'later' and 'deferred' since the last time, at most the last 1,024. When it throws, nothing is lost
+     * yet: it can be called again, until the end of the request gives up.
+     *
+     * @return list<RealtimeReceipt|RealtimeServerException>
+     * @throws RealtimeException
+     */
+    public function flush(): array;
+
+    /** Drops this object's deferred broadcasts; returns how many. */
+    public function discard(): int;
 }
 
 /**
@@ -118,15 +155,27 @@ final class RealtimeClient implements RealtimePublisher
     {
     }
 
-    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt
+    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
     {
     }
 
-    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt
+    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
     {
     }
 
-    public function sendToConnection(string $connection, mixed $data, ?string $event = null): RealtimeReceipt
+    public function sendToConnection(string $connection, mixed $data, ?string $event = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
+    {
+    }
+
+    public function batch(array $items): array
+    {
+    }
+
+    public function flush(): array
+    {
+    }
+
+    public function discard(): int
     {
     }
 
@@ -147,7 +196,7 @@ final class RealtimeClient implements RealtimePublisher
      *
      * @param string|non-empty-list<string> $channel
      */
-    public function tryBroadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null): ?RealtimeReceipt
+    public function tryBroadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): ?RealtimeReceipt
     {
     }
 
@@ -157,6 +206,67 @@ final class RealtimeClient implements RealtimePublisher
      * @throws RealtimeException
      */
     public function ping(): float
+    {
+    }
+
+    /**
+     * What this process has done so far; all but connects count broadcasts.
+     *
+     * @return array{sent: int, acknowledged: int, resent: int, failed: int, dropped: int, outstanding: int, deferred: int, connects: int}
+     */
+    public function stats(): array
+    {
+    }
+
+    /**
+     * Publications of a channel in ascending order: the newest $limit, or those after $since. `next` is the offset to go
+     * on after, null at the end.
+     *
+     * @param array{epoch: string, offset: int}|'earliest'|null $since
+     * @return array{channel: string, publications: list<array{offset: int, event?: string, data: mixed}>, oldest: ?int, top: ?int, epoch: ?string, next: ?int}
+     * @throws ValueError|RealtimeException
+     */
+    public function history(string $channel, int $limit = 100, array|string|null $since = null): array
+    {
+    }
+
+    /**
+     * Where the channel's history stands; null when it keeps none. Read it before the state that the page shows, and give
+     * it to the page's subscribe() as since: nothing in between is missed.
+     *
+     * @return ?array{epoch: string, offset: int}
+     * @throws RealtimeException
+     */
+    public function position(string $channel): ?array
+    {
+    }
+
+    /**
+     * Who is in the channel.
+     *
+     * @return list<array{user: string, info?: mixed, connections: int}>
+     * @throws RealtimeException
+     */
+    public function presence(string $channel): array
+    {
+    }
+
+    /**
+     * Channels with subscribers whose names begin with $prefix. A name that looks like an integer is an integer key.
+     *
+     * @return array<string|int, int> subscribers by channel
+     * @throws RealtimeException
+     */
+    public function channels(string $prefix = ''): array
+    {
+    }
+
+    /**
+     * Connections that have subscribed to the channel.
+     *
+     * @throws RealtimeException
+     */
+    public function subscribers(string $channel): int
     {
     }
 }

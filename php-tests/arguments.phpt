@@ -15,7 +15,7 @@ foreach ([
     fn () => new RealtimeClient(timeout: null),
     fn () => $rt->broadcast(),
     fn () => $rt->broadcast('a'),
-    fn () => $rt->broadcast('a', 1, null, null, 5),
+    fn () => $rt->broadcast('a', 1, null, null, null, 'ack', 5),
     fn () => $rt->broadcast('a', 1, []),
     fn () => $rt->broadcast('a', 1, exclude: new stdClass),
     fn () => $rt->broadcast(new stdClass, 1),
@@ -56,7 +56,7 @@ RealtimeClient
 RealtimeClient
 ArgumentCountError: RealtimeClient::broadcast() expects at least 2 arguments, 0 given
 ArgumentCountError: RealtimeClient::broadcast() expects at least 2 arguments, 1 given
-ArgumentCountError: RealtimeClient::broadcast() expects at most 4 arguments, 5 given
+ArgumentCountError: RealtimeClient::broadcast() expects at most 6 arguments, 7 given
 TypeError: RealtimeClient::broadcast(): Argument #3 ($event) must be of type ?string, array given
 TypeError: RealtimeClient::broadcast(): Argument #4 ($exclude) must be of type ?string, stdClass given
 TypeError: RealtimeClient::broadcast(): Argument #1 ($channel) must be of type array|string, stdClass given

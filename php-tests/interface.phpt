@@ -6,18 +6,30 @@ require __DIR__ . '/inc/all.php';
 class Fake implements RealtimePublisher
 {
     public array $sent = [];
-    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt
+    public function broadcast(array|string $channel, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
     {
         $this->sent[] = [$channel, $data];
         return new RealtimeReceipt(true, 1, [$channel => ['receivers' => 1, 'epoch' => null, 'offset' => null]]);
     }
-    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null): RealtimeReceipt
+    public function sendToUser(string $user, mixed $data, ?string $event = null, ?string $exclude = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
     {
         throw new RealtimeServerException('no', serverCode: 'forbidden');
     }
-    public function sendToConnection(string $connection, mixed $data, ?string $event = null): RealtimeReceipt
+    public function sendToConnection(string $connection, mixed $data, ?string $event = null, ?string $idempotencyKey = null, string $confirm = 'ack'): RealtimeReceipt
     {
-        return new RealtimeReceipt(false);
+        return new RealtimeReceipt(false, idempotencyKey: 'k');
+    }
+    public function batch(array $items): array
+    {
+        return [new RealtimeReceipt];
+    }
+    public function flush(): array
+    {
+        return [];
+    }
+    public function discard(): int
+    {
+        return 0;
     }
 }
 function application(RealtimePublisher $rt): int
@@ -25,7 +37,7 @@ function application(RealtimePublisher $rt): int
     return $rt->broadcast('c', 1)->receivers;
 }
 $fake = new Fake;
-var_dump(application($fake), $fake->sent, $fake->sendToConnection('x', 1)->acknowledged, new RealtimeClient instanceof RealtimePublisher);
+var_dump(application($fake), $fake->sent, $fake->sendToConnection('x', 1)->idempotencyKey, $fake->batch([])[0]->idempotencyKey, new RealtimeClient instanceof RealtimePublisher);
 show(fn () => clone new RealtimeClient);
 show(fn () => serialize(new RealtimeClient));
 show(fn () => (new ReflectionClass(RealtimeClient::class))->newInstanceWithoutConstructor());
@@ -44,7 +56,8 @@ array(1) {
     int(1)
   }
 }
-bool(false)
+string(1) "k"
+string(0) ""
 bool(true)
 Error: Trying to clone an uncloneable object of class RealtimeClient
 Exception: Serialization of 'RealtimeClient' is not allowed

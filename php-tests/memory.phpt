@@ -12,6 +12,21 @@ function work(Server $server, RealtimeClient $down, int $rounds): void
         $rt->broadcast("c$i", ['i' => $i, 'text' => str_repeat('x', 1000)], event: "e$i");
         $rt->broadcast(['a', "b$i"], $i);
         $rt->send(['type' => 'broadcast_update', 'channel' => 'c', 'data' => $i]);
+        $rt->broadcast('c', $i, confirm: 'later');
+        $rt->sendToUser('u', $i, confirm: 'deferred', idempotencyKey: "k$i");
+        $rt->flush();
+        $rt->batch([['channel' => "c$i", 'data' => $i], ['channel' => ['a', ''], 'data' => $i]]);
+        $rt->stats();
+        try {
+            $rt->subscribers('c');
+        } catch (RealtimeServerException) {
+        }
+        try {
+            $down->broadcast('c', 1, confirm: 'deferred');
+            $down->flush();
+        } catch (RealtimeConnectionException) {
+            $down->discard();
+        }
         try {
             $rt->broadcast(['a', ''], $i);
         } catch (RealtimeServerException) {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use ext_php_rs::convert::FromZvalMut;
+use ext_php_rs::convert::{FromZvalMut, StubLiteral};
 use ext_php_rs::exception::PhpException;
 use ext_php_rs::flags::DataType;
 use ext_php_rs::prelude::PhpResult;
-use ext_php_rs::types::Zval;
+use ext_php_rs::types::{ZendHashTable, Zval};
 
 use crate::ini::MAX_SECONDS;
 use crate::zend;
@@ -25,10 +25,17 @@ pub(crate) struct OptionalFloat<'a>(Option<&'a mut Zval>);
 /// `array|string`
 pub(crate) struct TextOrArray<'a>(&'a mut Zval);
 
+/// `array|string|null = null`
+pub(crate) struct OptionalTextOrArray<'a>(Option<&'a mut Zval>);
+
+/// `array`
+pub(crate) struct Array<'a>(&'a mut Zval);
+
 /// `mixed`
 pub(crate) struct Mixed<'a>(&'a mut Zval);
 
 /// What `array|string` turned out to be.
+#[derive(Clone, Copy)]
 pub(crate) enum TextOr<'a> {
     Text(&'a str),
     Array(&'a Zval),
@@ -65,12 +72,89 @@ macro_rules! optional {
     };
 }
 
+/// A parameter that may be left out for a default of its own.
+macro_rules! defaulted {
+    ($(#[$doc:meta])* $name:ident, $kind:expr, $default:ty) => {
+        $(#[$doc])*
+        pub(crate) struct $name<'a>(Result<&'a mut Zval, $default>);
+
+        impl<'a> FromZvalMut<'a> for $name<'a> {
+            const TYPE: DataType = $kind;
+
+            fn from_zval_mut(zval: &'a mut Zval) -> Option<Self> {
+                Some(Self(Ok(zval)))
+            }
+        }
+
+        impl From<$default> for $name<'_> {
+            fn from(default: $default) -> Self {
+                Self(Err(default))
+            }
+        }
+
+        impl StubLiteral for $name<'_> {
+            fn stub_literal(&self) -> String {
+                self.0.as_ref().err().map(StubLiteral::stub_literal).unwrap_or_default()
+            }
+        }
+    };
+}
+
 required!(Text, DataType::String);
+required!(Array, DataType::Array);
 required!(Mixed, DataType::Mixed);
 // The bindings know no union types; `reflection` makes this one `array|string`.
 required!(TextOrArray, DataType::Mixed);
+optional!(OptionalTextOrArray, DataType::Mixed);
 optional!(OptionalText, DataType::String);
 optional!(OptionalFloat, DataType::Double);
+
+defaulted!(
+    /// `string = '…'`
+    DefaultedText,
+    DataType::String,
+    &'static str
+);
+defaulted!(
+    /// `int = …`
+    DefaultedInteger,
+    DataType::Long,
+    i64
+);
+
+impl<'a> DefaultedText<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<&'a str> {
+        match self.0 {
+            Ok(zval) => Text(zval).read(number),
+            Err(default) => Ok(default),
+        }
+    }
+}
+
+impl DefaultedInteger<'_> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<i64> {
+        self.0.map_or_else(Ok, |zval| zend::parse_integer(zval, number))
+    }
+}
+
+impl<'a> Array<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<&'a ZendHashTable> {
+        let Self(zval) = self;
+        match zval.array() {
+            Some(table) => Ok(table),
+            None => Err(zend::type_error(number, "must be of type array", zval)),
+        }
+    }
+}
+
+impl<'a> OptionalTextOrArray<'a> {
+    pub(crate) fn read(self, number: u32) -> PhpResult<Option<TextOr<'a>>> {
+        match self.0 {
+            Some(zval) if !zval.is_null() => text_or_array(zval, number, true).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
 
 impl<'a> Text<'a> {
     pub(crate) fn read(self, number: u32) -> PhpResult<&'a str> {
@@ -108,12 +192,15 @@ impl<'a> Mixed<'a> {
 
 impl<'a> TextOrArray<'a> {
     pub(crate) fn read(self, number: u32) -> PhpResult<TextOr<'a>> {
-        let Self(zval) = self;
-        if zval.is_array() {
-            return Ok(TextOr::Array(zval));
-        }
-        zend::parse_string_or_array(zval, number).map(TextOr::Text)
+        text_or_array(self.0, number, false)
     }
+}
+
+fn text_or_array(zval: &mut Zval, number: u32, nullable: bool) -> PhpResult<TextOr<'_>> {
+    if zval.is_array() {
+        return Ok(TextOr::Array(zval));
+    }
+    zend::parse_string_or_array(zval, number, nullable).map(TextOr::Text)
 }
 
 /// The names in a list of channels. Array keys that look like integers are integers in PHP, so those are taken too.

@@ -13,10 +13,11 @@ use ext_php_rs::error::Result;
 use ext_php_rs::exception::PhpException;
 use ext_php_rs::ffi::zend_string;
 use ext_php_rs::flags::{DataType, MethodFlags};
+use ext_php_rs::prelude::PhpResult;
 use ext_php_rs::types::{ZendHashTable, ZendObject, Zval};
-use ext_php_rs::zend::{ExecuteData, ce, run_handler};
+use ext_php_rs::zend::{ClassEntry, ExecuteData, ce, run_handler};
 use ext_php_rs::zend_fastcall;
-use realtime_publisher::{ChannelOutcome, Error, Rejection};
+use realtime_publisher::{ChannelOutcome, Error, Outcome, Rejection};
 
 use crate::class::Class;
 use crate::receipt::Receipt;
@@ -33,30 +34,69 @@ const REALTIME_EXCEPTION: ClassEntryInfo = (|| REALTIME.entry(), "\\RealtimeExce
 
 /// The exception for a failed call.
 pub(crate) fn of(error: Error) -> PhpException {
+    let class = class_of(&error);
+    let code = match error {
+        Error::Refused { status, .. } => i32::from(status),
+        _ => 0,
+    };
     let message = error.to_string();
-    match error {
-        Error::Connect { .. } | Error::Paused { .. } | Error::Broken { .. } => {
-            PhpException::new(message, 0, CONNECTION.entry())
-        }
-        Error::Timeout { .. } => PhpException::new(message, 0, TIMEOUT.entry()),
-        Error::Refused { status, .. } => PhpException::new(message, i32::from(status), AUTH.entry()),
-        Error::Rejected(rejection) => server(&message, &rejection.code, ZendHashTable::new()),
-        Error::Partly(outcomes) => {
-            let first = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
-            let code = first.map_or_else(String::new, |rejection| rejection.code.clone());
-            match results(outcomes) {
-                Ok(results) => server(&message, &code, results),
-                Err(error) => error.into(),
-            }
-        }
+    let has_more = error.key().is_some() || matches!(error, Error::Rejected(_) | Error::Partly { .. });
+    if !has_more {
+        return PhpException::new(message, code, class);
+    }
+    match object_of(error) {
+        Ok(object) => PhpException::new(message, code, class).with_object(object),
+        Err(error) => error.into(),
     }
 }
 
-fn server(message: &str, code: &str, results: ZBox<ZendHashTable>) -> PhpException {
-    let build = || -> Result<Zval> { server_object(message, code, &mut results.into_zval(false)?) };
-    match build() {
-        Ok(object) => PhpException::new(message.to_owned(), 0, SERVER.entry()).with_object(object),
-        Err(error) => error.into(),
+/// The exception for a failed call, as an object that is not thrown.
+pub(crate) fn object_of(error: Error) -> Result<Zval> {
+    let (message, key, class) = (error.to_string(), error.key().map(str::to_owned), class_of(&error));
+    let mut object = match error {
+        Error::Rejected(rejection) => {
+            server_object(&message, &rejection.code, &mut ZendHashTable::new().into_zval(false)?)?
+        }
+        Error::Partly { outcomes, .. } => {
+            let first = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+            let code = first.map_or_else(String::new, |rejection| rejection.code.clone());
+            server_object(
+                &message,
+                &code,
+                &mut results(outcomes, key.as_deref().unwrap_or_default())?.into_zval(false)?,
+            )?
+        }
+        _ => {
+            let mut object = ZendObject::new(class);
+            zend::set_property(ce::exception(), &mut object, "message", &mut message.into_zval(false)?);
+            object.into_zval(false)?
+        }
+    };
+    if let (Some(key), Some(object)) = (key, object.object_mut()) {
+        zend::set_property(REALTIME.entry(), object, "idempotencyKey", &mut key.into_zval(false)?);
+    }
+    Ok(object)
+}
+
+/// A receipt or an exception for each outcome.
+pub(crate) fn outcomes(outcomes: Vec<Outcome>) -> PhpResult<ZBox<ZendHashTable>> {
+    let mut table = ZendHashTable::with_capacity(u32::try_from(outcomes.len()).unwrap_or(0));
+    for outcome in outcomes {
+        match outcome {
+            Ok(receipt) => table.push(Receipt::new(&receipt)?)?,
+            Err(error) => table.push(object_of(error)?)?,
+        }
+    }
+    Ok(table)
+}
+
+fn class_of(error: &Error) -> &'static ClassEntry {
+    match error {
+        Error::Connect { .. } | Error::Paused { .. } | Error::Broken { .. } => CONNECTION.entry(),
+        Error::Timeout { .. } | Error::Full { .. } => TIMEOUT.entry(),
+        Error::Refused { .. } => AUTH.entry(),
+        Error::TooMuchDeferred(_) => REALTIME.entry(),
+        Error::Rejected(_) | Error::Partly { .. } => SERVER.entry(),
     }
 }
 
@@ -73,13 +113,13 @@ fn fill(object: &mut ZendObject, code: &mut Zval, results: &mut Zval) {
 }
 
 /// By channel, a receipt or the exception that a broadcast to this channel alone would have thrown.
-fn results(outcomes: Vec<(String, ChannelOutcome)>) -> Result<ZBox<ZendHashTable>> {
+fn results(outcomes: Vec<(String, ChannelOutcome)>, key: &str) -> Result<ZBox<ZendHashTable>> {
     let mut table = ZendHashTable::with_capacity(u32::try_from(outcomes.len()).unwrap_or(0));
     for (name, outcome) in outcomes {
         match outcome {
             Ok(receipt) => {
                 let receivers = receipt.receivers;
-                table.insert(name.clone(), Receipt::of(receivers, &[(name, receipt)])?)?;
+                table.insert(name.clone(), Receipt::of(receivers, &[(name, receipt)], key)?)?;
             }
             Err(rejection) => {
                 let Rejection { code, .. } = &rejection;
@@ -140,7 +180,10 @@ zend_fastcall! {
 pub(crate) fn register() -> Result<()> {
     ClassBuilder::new("RealtimeException")
         .extends(EXCEPTION)
-        .registration(|class, arguments| REALTIME.set(class, arguments))
+        .registration(|class, arguments| {
+            zend::declare_optional_text(class, "idempotencyKey");
+            REALTIME.set(class, arguments);
+        })
         .register()?;
     ClassBuilder::new("RealtimeConnectionException")
         .extends(REALTIME_EXCEPTION)

@@ -1,14 +1,15 @@
-//! The settings in php.ini. They are read anew at each use, since `ini_set()` and per-directory files change them.
+//! The settings in php.ini. `ini_set()` and per-directory files change them at any time.
 #![allow(unsafe_code, reason = "callbacks of the engine")]
 
 use std::ffi::{CStr, c_int, c_void};
 use std::panic::catch_unwind;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ext_php_rs::ffi::{php_output_write, zend_ini_entry, zend_string};
 use ext_php_rs::flags::IniEntryPermission;
 use ext_php_rs::zend::{IniEntryDef, IniEntryDefs};
+use realtime_publisher::Settings;
 
 use crate::zend;
 
@@ -28,6 +29,9 @@ const FAILURE: c_int = -1;
 const AT_STARTUP: c_int = 1;
 /// `ZEND_INI_DISPLAY_ORIG`
 const MASTER_VALUE: c_int = 1;
+
+/// The engine calls back before it changes a value, and the thread that changes it reads it only afterwards.
+static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 static ENTRIES: IniEntryDefs<7> = IniEntryDefs::new([
     entry(URL, c"", IniEntryPermission::PerDir, accept),
@@ -68,25 +72,21 @@ pub(crate) fn key() -> String {
     zend::ini_string(KEY)
 }
 
-/// `realtime.connect_timeout`
-pub(crate) fn connect_timeout() -> Duration {
-    seconds(CONNECT_TIMEOUT)
+/// How often a setting was changed, in whatever thread.
+pub(crate) fn changes() -> u64 {
+    CHANGES.load(Relaxed)
 }
 
-/// `realtime.timeout`
-pub(crate) fn timeout() -> Duration {
-    seconds(TIMEOUT)
-}
-
-/// `realtime.retry_after`
-pub(crate) fn retry_after() -> Duration {
-    seconds(RETRY_AFTER)
-}
-
-/// `realtime.tls_ca`
-pub(crate) fn tls_ca() -> Option<PathBuf> {
+/// What the settings allow a call. Reading them takes longer than a broadcast that does not wait, so it is to be kept
+/// until [`changes`] grows.
+pub(crate) fn settings() -> Settings {
     let path = zend::ini_string(TLS_CA);
-    (!path.is_empty()).then(|| path.into())
+    Settings {
+        connect_timeout: seconds(CONNECT_TIMEOUT),
+        timeout: seconds(TIMEOUT),
+        retry_after: seconds(RETRY_AFTER),
+        tls_authority: (!path.is_empty()).then(|| path.into()),
+    }
 }
 
 fn seconds(name: &CStr) -> Duration {
@@ -102,6 +102,7 @@ unsafe extern "C" fn accept(
     _: *mut c_void,
     _: c_int,
 ) -> c_int {
+    CHANGES.fetch_add(1, Relaxed);
     SUCCESS
 }
 
@@ -142,6 +143,7 @@ unsafe fn check_seconds(
     // SAFETY: the engine gives a string, or null for an empty value.
     let text = unsafe { value.as_ref() }.and_then(|value| value.as_str().ok()).unwrap_or_default();
     if text.parse().is_ok_and(|seconds| in_range(seconds) && seconds <= MAX_SECONDS) {
+        CHANGES.fetch_add(1, Relaxed);
         return SUCCESS;
     }
     if stage == AT_STARTUP {

@@ -9,6 +9,11 @@ use crate::zend;
 /// `JSON_THROW_ON_ERROR`, and `JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE`, which make the same value shorter.
 const FLAGS: i64 = 1 << 22 | 1 << 6 | 1 << 8;
 
+/// `JSON_THROW_ON_ERROR`
+const THROW: i64 = 1 << 22;
+/// Deeper than the server allows data to be.
+const MAX_DEPTH: i64 = 1_024;
+
 /// JSON that is still PHP's string.
 pub(crate) struct Json(Zval);
 
@@ -20,5 +25,17 @@ impl Json {
 
 /// Encodes a value. May run any code of the application.
 pub(crate) fn encode(value: &Zval) -> PhpResult<Json> {
-    zend::call("json_encode", (value, FLAGS)).map(Json)
+    let mut flags = Zval::new();
+    flags.set_long(FLAGS);
+    zend::call("json_encode", [value.shallow_clone(), flags]).map(Json)
+}
+
+/// Decodes what the server has sent, objects to arrays.
+pub(crate) fn decode(text: &str) -> PhpResult<Zval> {
+    let [mut json, mut associative, mut depth, mut flags] = [const { Zval::new() }; 4];
+    json.set_string(text, false)?;
+    associative.set_bool(true);
+    depth.set_long(MAX_DEPTH);
+    flags.set_long(THROW);
+    zend::call("json_decode", [json, associative, depth, flags])
 }

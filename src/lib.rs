@@ -2,19 +2,23 @@
 #![allow(unsafe_code, reason = "the engine calls the hooks of a module")]
 
 mod argument;
+mod broadcast;
 mod class;
 mod client;
+mod end;
 mod exception;
 mod ini;
 mod interface;
 mod json;
+mod question;
 mod receipt;
 mod reflection;
 mod zend;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::panic::catch_unwind;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ext_php_rs::builders::ClassBuilder;
@@ -22,7 +26,7 @@ use ext_php_rs::class::RegisteredClass;
 use ext_php_rs::prelude::{ModuleBuilder, php_module};
 use ext_php_rs::zend::{ModuleEntry, ModuleGlobal, ModuleGlobals};
 use ext_php_rs::{info_table_end, info_table_row, info_table_start};
-use realtime_publisher::Publisher;
+use realtime_publisher::{Publisher, Settings};
 
 use crate::client::RealtimeClient;
 
@@ -34,6 +38,8 @@ const FAILURE: c_int = -1;
 struct Process {
     publisher: Publisher,
     logged: Cell<Option<Instant>>,
+    /// The settings as they were read last, and at which change.
+    settings: RefCell<Option<(u64, Rc<Settings>)>>,
 }
 
 static PROCESS: ModuleGlobals<Process> = ModuleGlobals::new();
@@ -41,6 +47,25 @@ static PROCESS: ModuleGlobals<Process> = ModuleGlobals::new();
 impl ModuleGlobal for Process {}
 
 impl Process {
+    fn settings(&self) -> Rc<Settings> {
+        let changes = ini::changes();
+        let mut settings = self.settings.borrow_mut();
+        match &*settings {
+            Some((read_at, settings)) if *read_at == changes => Rc::clone(settings),
+            _ => {
+                let read = Rc::new(ini::settings());
+                *settings = Some((changes, Rc::clone(&read)));
+                read
+            }
+        }
+    }
+
+    /// The settings of the request's last call, for when the engine has already taken the request's own back.
+    fn last_settings(&self) -> Rc<Settings> {
+        let last = self.settings.borrow().as_ref().map(|(_, settings)| Rc::clone(settings));
+        last.unwrap_or_else(|| self.settings())
+    }
+
     /// Logs a failure that nobody sees otherwise, unless one was logged less than `pause` ago.
     fn log_once(&self, failure: &str, pause: Duration) {
         let now = Instant::now();
@@ -65,6 +90,7 @@ fn register() -> ext_php_rs::error::Result<()> {
             for method in ["broadcast", "trybroadcast", "send"] {
                 reflection::array_or_string(class, method, 0);
             }
+            reflection::array_string_or_null(class, "history", 2);
             reflection::sensitive(class, "__construct", 1);
             RealtimeClient::get_metadata().set_ce(class);
             RealtimeClient::get_metadata().set_arg_info(arguments);
@@ -74,9 +100,11 @@ fn register() -> ext_php_rs::error::Result<()> {
 
 /// MINIT. Runs in the master process, so it must not connect or start threads.
 unsafe fn startup(_kind: c_int, module_number: c_int) -> c_int {
-    let started = catch_unwind(|| {
+    let started = catch_unwind(|| -> ext_php_rs::error::Result<()> {
         ini::register(module_number);
-        register()
+        register()?;
+        end::install();
+        Ok(())
     });
     match started {
         Ok(Ok(())) => SUCCESS,
@@ -91,7 +119,11 @@ unsafe fn startup(_kind: c_int, module_number: c_int) -> c_int {
 
 /// MSHUTDOWN. The connections end with the module's globals.
 unsafe extern "C" fn shutdown(_kind: c_int, module_number: c_int) -> c_int {
-    match catch_unwind(|| zend::unregister_ini(module_number)) {
+    let ended = catch_unwind(|| {
+        end::uninstall();
+        zend::unregister_ini(module_number);
+    });
+    match ended {
         Ok(()) => SUCCESS,
         Err(_) => FAILURE,
     }

@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 
-use ext_php_rs::ffi::{IS_ARRAY, IS_STRING, zend_function, zend_string};
+use ext_php_rs::ffi::{IS_ARRAY, IS_NULL, IS_STRING, zend_function, zend_string};
 use ext_php_rs::types::ZendStr;
 use ext_php_rs::zend::ClassEntry;
 
@@ -25,13 +25,22 @@ unsafe extern "C" {
 
 /// Declares the method's argument number `index`, from zero, as `array|string`. Only while the class is registered.
 pub(crate) fn array_or_string(class: &ClassEntry, method: &str, index: usize) {
+    set_types(class, method, index, 1 << IS_ARRAY | 1 << IS_STRING);
+}
+
+/// The same as `array|string|null`.
+pub(crate) fn array_string_or_null(class: &ClassEntry, method: &str, index: usize) {
+    set_types(class, method, index, 1 << IS_ARRAY | 1 << IS_STRING | 1 << IS_NULL);
+}
+
+fn set_types(class: &ClassEntry, method: &str, index: usize, types: u32) {
     let Some(function) = method_of(class, method) else { return };
     // SAFETY: methods of internal classes are written by nobody else while their module starts, and ours have this many
     // arguments.
     unsafe {
         let argument = (*function).common.arg_info.add(index);
         let mask = &mut (*argument).type_.type_mask;
-        *mask = (*mask & !TYPES) | 1 << IS_ARRAY | 1 << IS_STRING;
+        *mask = (*mask & !TYPES) | types;
     }
 }
 

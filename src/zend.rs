@@ -5,10 +5,10 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
 use ext_php_rs::exception::PhpException;
-use ext_php_rs::ffi::{zend_call_known_function, zend_function, zend_string, zend_type};
+use ext_php_rs::ffi::{IS_ARRAY, zend_call_known_function, zend_function, zend_string, zend_type};
 use ext_php_rs::flags::{DataType, PropertyFlags};
 use ext_php_rs::prelude::PhpResult;
-use ext_php_rs::types::{ZendObject, ZendStr, Zval};
+use ext_php_rs::types::{ZendHashTable, ZendObject, ZendStr, Zval};
 use ext_php_rs::zend::{ClassEntry, ExecutorGlobals, ModuleEntry, ZendType, ce};
 
 /// `ZEND_ACC_READONLY`, the same since PHP 8.1.
@@ -46,6 +46,7 @@ unsafe extern "C" {
     fn zend_unregister_ini_entries(module: c_int);
     fn display_ini_entries(module: *mut ModuleEntry);
     fn zend_error(kind: c_int, format: *const c_char, ...);
+    static zend_empty_array: ZendHashTable;
     fn php_log_err_with_severity(message: *const c_char, severity: c_int);
 }
 
@@ -56,6 +57,10 @@ pub(crate) fn pending() -> PhpException {
 
 /// Reads argument `number` as `string` or `?string`, with PHP's coercion, `strict_types` and wording.
 pub(crate) fn parse_string(argument: &mut Zval, number: u32, nullable: bool) -> PhpResult<Option<&str>> {
+    // What is a string already needs no coercion, and asking the engine costs as much as all the rest.
+    if argument.is_string() {
+        return argument.zend_str().map(|string| utf8(string, number)).transpose();
+    }
     let spec = if nullable { c"S!" } else { c"S" };
     let mut string: *mut zend_string = ptr::null_mut();
     // SAFETY: `S` takes exactly one `zend_string **`. The running function is ours, so `number` is one of its arguments.
@@ -68,7 +73,10 @@ pub(crate) fn parse_string(argument: &mut Zval, number: u32, nullable: bool) -> 
 }
 
 /// Reads argument `number`, which is no array, as the other half of `array|string`.
-pub(crate) fn parse_string_or_array(argument: &mut Zval, number: u32) -> PhpResult<&str> {
+pub(crate) fn parse_string_or_array(argument: &mut Zval, number: u32, nullable: bool) -> PhpResult<&str> {
+    if argument.is_string() {
+        return parse_string(argument, number, false)?.ok_or_else(pending);
+    }
     let mut string: *mut zend_string = ptr::null_mut();
     // SAFETY: as in `parse_string`. Quietly, since the engine's message would not know of the array.
     let result = unsafe { zend_parse_parameter(QUIET, number, argument, c"S".as_ptr(), &raw mut string) };
@@ -76,6 +84,7 @@ pub(crate) fn parse_string_or_array(argument: &mut Zval, number: u32) -> PhpResu
     match unsafe { string.as_ref() } {
         Some(string) if result == 0 => utf8(string, number),
         _ if ExecutorGlobals::has_exception() => Err(pending()),
+        _ if nullable => Err(type_error(number, "must be of type array|string|null", argument)),
         _ => Err(type_error(number, "must be of type array|string", argument)),
     }
 }
@@ -90,6 +99,14 @@ pub(crate) fn parse_float(argument: &mut Zval, number: u32) -> PhpResult<Option<
     // SAFETY: `d!` takes exactly one `double *` and one `bool *`.
     let result = unsafe { zend_parse_parameter(0, number, argument, c"d!".as_ptr(), &raw mut float, &raw mut is_null) };
     if result == 0 { Ok((!is_null).then_some(float)) } else { Err(pending()) }
+}
+
+/// Reads argument `number` as `int`, with PHP's coercion, `strict_types` and wording.
+pub(crate) fn parse_integer(argument: &mut Zval, number: u32) -> PhpResult<i64> {
+    let mut integer = 0_i64;
+    // SAFETY: `l` takes exactly one `zend_long *`.
+    let result = unsafe { zend_parse_parameter(0, number, argument, c"l".as_ptr(), &raw mut integer) };
+    if result == 0 { Ok(integer) } else { Err(pending()) }
 }
 
 /// Throws `TypeError: RealtimeClient::broadcast(): Argument #1 ($channel) must be of type array|string, int given`.
@@ -130,6 +147,41 @@ pub(crate) fn declare_readonly(class: &mut ClassEntry, name: &str, kind: DataTyp
             kind,
         );
     }
+}
+
+/// Declares `public ?string` property `= null`.
+pub(crate) fn declare_optional_text(class: &mut ClassEntry, name: &str) {
+    let public = c_int::try_from(PropertyFlags::Public.bits()).unwrap_or(1);
+    let kind = ZendType::empty_from_type(DataType::String, false, false, true);
+    let kind = kind.unwrap_or_else(|| ZendType::empty(false, true));
+    let mut null = Zval::new();
+    // SAFETY: as in `declare_readonly`, with null as the default.
+    unsafe {
+        zend_declare_typed_property(
+            class,
+            ZendStr::new_interned(name, true).into_raw(),
+            &raw mut null,
+            public,
+            ptr::null_mut(),
+            kind,
+        );
+    }
+}
+
+/// Sets declared property number `slot`, from zero, of an object that no code of PHP has seen yet: much cheaper than by
+/// its name.
+pub(crate) fn init_property(object: &mut ZendObject, slot: usize, value: Zval) {
+    // SAFETY: the class declares as many properties, and the engine lays them out in the order of their declaration. The
+    // value that is overwritten is undefined, so there is nothing to release.
+    unsafe { object.properties_table.as_mut_ptr().add(slot).write(value) };
+}
+
+/// The empty array, which takes no memory.
+pub(crate) fn empty_array() -> Zval {
+    let mut array = Zval::new();
+    array.value.arr = (&raw const zend_empty_array).cast_mut();
+    array.u1.type_info = IS_ARRAY;
+    array
 }
 
 /// Sets a property as code of the class `scope` would. Throws where that would, for example when a readonly one is
@@ -187,8 +239,8 @@ pub(crate) fn log(text: &str) {
     unsafe { php_log_err_with_severity(text.as_ptr(), LOG_ERROR) };
 }
 
-/// Calls an internal function with two arguments. An exception that it throws stays pending.
-pub(crate) fn call(name: &str, arguments: (&Zval, i64)) -> PhpResult<Zval> {
+/// Calls an internal function. An exception that it throws stays pending.
+pub(crate) fn call<const N: usize>(name: &str, mut arguments: [Zval; N]) -> PhpResult<Zval> {
     // The guard of the globals is dropped before the call, which may run any code.
     let function = ExecutorGlobals::get().function_table().and_then(|table| {
         // SAFETY: the values of the function table are functions.
@@ -197,9 +249,6 @@ pub(crate) fn call(name: &str, arguments: (&Zval, i64)) -> PhpResult<Zval> {
     let Some(function) = function else {
         return Err(PhpException::new(format!("{name}() is disabled"), 0, ce::error()));
     };
-    let mut flags = Zval::new();
-    flags.set_long(arguments.1);
-    let mut arguments = [arguments.0.shallow_clone(), flags];
     let mut result = Zval::new();
     // SAFETY: functions of extensions live as long as the process; the arguments outlive the call.
     unsafe {
@@ -208,7 +257,7 @@ pub(crate) fn call(name: &str, arguments: (&Zval, i64)) -> PhpResult<Zval> {
             ptr::null_mut(),
             ptr::null_mut(),
             &raw mut result,
-            2,
+            u32::try_from(N).unwrap_or(0),
             arguments.as_mut_ptr(),
             ptr::null_mut(),
         );

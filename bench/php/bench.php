@@ -1,14 +1,17 @@
 <?php
 
 /*
- * Acknowledged broadcasts from PHP beside a bare ping-pong of the same bytes over the same kind of socket, and beside
- * phpredis publish when redis-server and the extension are there. Started by bench/php/run, which pins this process.
+ * Broadcasts from PHP beside a bare ping-pong of the same bytes over the same kind of socket, and beside curl and phpredis
+ * publish when those extensions and redis-server are there. Started by bench/php/run, which pins this process.
  *
  * The kinds take turns in short blocks, so that a noisy machine is noisy for all of them; a kind's figure is the median
- * of its blocks' medians, and a ratio is the median over the rounds of the ratio within one round.
+ * of its blocks' medians, and a ratio is the median over the rounds of the ratio within one round. What takes less than
+ * reading the clock costs is timed by the burst, and settled between bursts, outside of the time.
  */
 
 const WARM_UP = 200;
+const BURST = 500;
+const BATCH = 100;
 
 [$rounds, $calls] = [(int) getenv('ROUNDS'), (int) getenv('CALLS')];
 $directory = getenv('BENCH_DIR');
@@ -73,6 +76,15 @@ $kinds = [
     'broadcast(), unix' => fn () => $unix->broadcast($channel, $data),
 ];
 $yardstick = ['broadcast(), TCP' => 'ping-pong, TCP', 'broadcast(), unix' => 'ping-pong, unix'];
+if (extension_loaded('curl')) {
+    $curl = curl_init("http://$address[1]/broadcast");
+    curl_setopt_array($curl, [CURLOPT_RETURNTRANSFER => true, CURLOPT_HTTPHEADER => ["Authorization: Bearer $key", 'Content-Type: application/json', 'Expect:']]);
+    $kinds['curl, keep-alive, TCP'] = function () use ($curl, $channel, $data): void {
+        curl_setopt($curl, CURLOPT_POSTFIELDS, json_encode(['type' => 'broadcast_update', 'channel' => $channel, 'data' => $data]));
+        curl_exec($curl);
+    };
+    $yardstick['curl, keep-alive, TCP'] = 'ping-pong, TCP';
+}
 if (extension_loaded('redis') && getenv('REDIS_SERVER')) {
     serve([getenv('REDIS_SERVER'), '--port', '0', '--unixsocket', "$directory/redis.sock", '--save', '']);
     for ($deadline = microtime(true) + 10; !file_exists("$directory/redis.sock") && microtime(true) < $deadline; usleep(1000)) {
@@ -83,11 +95,25 @@ if (extension_loaded('redis') && getenv('REDIS_SERVER')) {
     $yardstick['phpredis publish(), unix'] = 'ping-pong, unix';
 }
 
-foreach ($kinds as $call) {
+// What does not wait, or not for each: how it is called, how many broadcasts a call makes, and what settles it.
+$items = array_fill(0, BATCH, ['channel' => $channel, 'data' => $data]);
+$bursts = [];
+foreach (['TCP' => $tcp, 'unix' => $unix] as $socket => $rt) {
+    $later = fn () => $rt->broadcast($channel, $data, confirm: 'later');
+    $bursts["'later' in a burst, $socket"] = [$later, BURST, 1, $rt->flush(...)];
+    $bursts["'later' alone, $socket"] = [$later, 1, 1, $rt->flush(...)];
+    $bursts["batch of " . BATCH . ", $socket"] = [fn () => $rt->batch($items), 5, BATCH, fn () => null];
+}
+$bursts["'deferred'"] = [fn () => $tcp->broadcast($channel, $data, confirm: 'deferred'), BURST, 1, $tcp->discard(...)];
+
+foreach ([...$kinds, ...array_column($bursts, 0)] as $call) {
     for ($i = 0; $i < WARM_UP; $i++) {
         $call();
     }
 }
+$tcp->discard();
+$tcp->flush();
+$unix->flush();
 $medians = $tails = [];
 for ($round = 0; $round < $rounds; $round++) {
     foreach ($kinds as $name => $call) {
@@ -99,6 +125,18 @@ for ($round = 0; $round < $rounds; $round++) {
         }
         $medians[$name][] = median($times);
         $tails[$name][] = tail($times);
+    }
+    foreach ($bursts as $name => [$call, $burst, $size, $settle]) {
+        $times = [];
+        for ($done = 0; $done < max($calls, $burst * 5); $done += max($burst, 5)) {
+            $start = hrtime(true);
+            for ($i = 0; $i < $burst; $i++) {
+                $call();
+            }
+            $times[] = (hrtime(true) - $start) / 1000 / $burst / $size;
+            $settle();
+        }
+        $medians[$name][] = median($times);
     }
 }
 
@@ -113,4 +151,11 @@ foreach ($kinds as $name => $call) {
         $spread = sprintf('%.2f – %.2f', $ratios[intdiv($rounds, 10)], $ratios[$rounds - 1 - intdiv($rounds, 10)]);
     }
     printf("%-26s %10.1f %10.1f %14s %18s\n", $name, median($medians[$name]), median($tails[$name]), $ratio, $spread);
+}
+printf("\n%-26s %10s %18s %16s\n", '', 'p50 µs', 'spread of rounds', 'broadcasts/s');
+foreach (array_keys($bursts) as $name) {
+    $rounds_of = $medians[$name];
+    sort($rounds_of);
+    $spread = sprintf('%.2f – %.2f', $rounds_of[intdiv($rounds, 10)], $rounds_of[$rounds - 1 - intdiv($rounds, 10)]);
+    printf("%-26s %10.2f %18s %16s\n", $name, median($rounds_of), $spread, number_format(1e6 / median($rounds_of)));
 }

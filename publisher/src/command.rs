@@ -1,20 +1,81 @@
 //! Commands: what goes to the server.
 
-use std::fmt;
+use std::fmt::Write;
+use std::ops::Range;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::idempotency::Keys;
 
-/// One command, ready to be sent.
+/// One frame of commands, ready to be sent.
 #[derive(Debug)]
 pub struct Command {
-    /// What its reply carries.
-    pub(crate) id: u64,
     /// The frame's text.
     pub(crate) text: String,
+    /// What its commands are; nearly always one.
+    pub(crate) first: Part,
+    /// The others of an array.
+    pub(crate) rest: Vec<Part>,
+    /// Whether the frame is an array, which is answered by one.
+    pub(crate) array: bool,
+}
+
+/// One command of a frame. What its receipt repeats stays in the text until somebody asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// What its reply carries.
+    pub(crate) id: u64,
     /// The channels that it names, which the reply to a single one does not repeat.
-    pub(crate) channels: Vec<String>,
+    pub(crate) names: Names,
+    /// Where its idempotency key is, quoted. Only what publishes has one.
+    pub(crate) key: Option<Range<usize>>,
+}
+
+/// Where a command names its channels.
+#[derive(Clone, Debug)]
+pub(crate) enum Names {
+    /// No channel.
+    None,
+    /// A string.
+    One(Range<usize>),
+    /// An array of strings.
+    Several(Range<usize>),
+}
+
+impl Names {
+    /// The names, read from the text of their frame.
+    pub(crate) fn read(&self, text: &str) -> Vec<String> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(at) => unquote(&text[at.clone()]).into_iter().collect(),
+            Self::Several(at) => serde_json::from_str(&text[at.clone()]).unwrap_or_default(),
+        }
+    }
+
+    fn end(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(at) | Self::Several(at) => at.end,
+        }
+    }
+}
+
+impl Part {
+    /// The idempotency key, read from the text of its frame.
+    pub(crate) fn read_key(&self, text: &str) -> Option<String> {
+        self.key.clone().and_then(|at| unquote(&text[at]))
+    }
+
+    /// Where the last of what a receipt repeats ends.
+    pub(crate) fn end(&self) -> usize {
+        self.names.end().max(self.key.as_ref().map_or(0, |key| key.end))
+    }
+}
+
+/// The string that a JSON string stands for.
+fn unquote(json: &str) -> Option<String> {
+    if !json.contains('\\') {
+        return Some(json.trim_matches('"').to_owned());
+    }
+    serde_json::from_str(json).ok()
 }
 
 /// Something to publish.
@@ -26,6 +87,8 @@ pub struct Publication<'a> {
     pub event: Option<&'a str>,
     /// The connection that shall not get it.
     pub exclude: Option<&'a str>,
+    /// The application's idempotency key, checked; without one, one is made.
+    pub key: Option<&'a str>,
     /// The value, as JSON.
     pub data: &'a str,
 }
@@ -43,101 +106,111 @@ pub enum Audience<'a> {
     Connection(&'a str),
 }
 
-/// A whole message of the application was not a JSON object.
-#[derive(Debug)]
-pub struct MessageError(serde_json::Error);
-
-impl fmt::Display for MessageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "must be a JSON object: {}", self.0)
-    }
-}
-
-impl std::error::Error for MessageError {}
-
 impl Command {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        1 + self.rest.len()
+    }
+
     /// Asks the server to publish.
-    pub fn publish(id: u64, publication: &Publication<'_>) -> Self {
-        let Publication { audience, event, exclude, data } = *publication;
-        // What the names take, roughly, and the fixed parts.
-        let mut text = String::with_capacity(data.len() + 160);
-        text.push_str("{\"id\":");
-        text.push_str(&id.to_string());
-        text.push_str(",\"type\":\"broadcast_update\"");
-        let channels = match audience {
-            Audience::Channel(name) => {
-                push_field(&mut text, "channel", name);
-                vec![name.to_owned()]
-            }
-            Audience::Channels(names) => {
-                text.push_str(",\"channels\":[");
-                for (i, name) in names.iter().enumerate() {
-                    if i > 0 {
-                        text.push(',');
-                    }
-                    push_quoted(&mut text, name);
+    pub(crate) fn publish(id: u64, publication: &Publication<'_>, keys: &mut Keys) -> Self {
+        // What the names and the key take, roughly, and the fixed parts.
+        let mut text = String::with_capacity(publication.data.len() + 192);
+        let first = push_publication(&mut text, id, publication, keys);
+        Self { text, first, rest: Vec::new(), array: false }
+    }
+
+    /// Asks for something that changes nothing: `type`, and what else it takes. It can be asked again at any time.
+    pub(crate) fn ask(id: u64, kind: &str, fields: impl FnOnce(&mut String)) -> Self {
+        let mut text = String::with_capacity(96);
+        push_head(&mut text, id, kind);
+        fields(&mut text);
+        text.push('}');
+        Self { text, first: Part { id, names: Names::None, key: None }, rest: Vec::new(), array: false }
+    }
+}
+
+/// Appends a command that publishes. What its receipt repeats stands before the data, which may be long.
+pub(crate) fn push_publication(text: &mut String, id: u64, publication: &Publication<'_>, keys: &mut Keys) -> Part {
+    let Publication { audience, event, exclude, key, data } = *publication;
+    push_head(text, id, "broadcast_update");
+    let names = match audience {
+        Audience::Channel(name) => Names::One(push_field(text, "channel", name)),
+        Audience::Channels(names) => {
+            text.push_str(",\"channels\":");
+            let start = text.len();
+            text.push('[');
+            for (i, name) in names.iter().enumerate() {
+                if i > 0 {
+                    text.push(',');
                 }
-                text.push(']');
-                names.iter().map(|&name| name.to_owned()).collect()
+                push_quoted(text, name);
             }
-            Audience::User(id) => {
-                push_field(&mut text, "user", id);
-                Vec::new()
-            }
-            Audience::Connection(id) => {
-                push_field(&mut text, "connection", id);
-                Vec::new()
-            }
-        };
-        for (key, value) in [("event", event), ("exclude", exclude)] {
-            if let Some(value) = value {
-                push_field(&mut text, key, value);
-            }
+            text.push(']');
+            Names::Several(start..text.len())
         }
-        text.push_str(",\"data\":");
-        text.push_str(data);
-        text.push('}');
-        Self { id, text, channels }
-    }
-
-    /// Asks for a `pong`.
-    pub fn ping(id: u64) -> Self {
-        Self { id, text: format!("{{\"id\":{id},\"type\":\"ping\"}}"), channels: Vec::new() }
-    }
-
-    /// A whole message of the application, such as `{"type":"broadcast_update","channel":…,"data":…}`. It gets our id
-    /// instead of its own, so that its acknowledgement can be told.
-    pub fn message(id: u64, json: &str) -> Result<Self, MessageError> {
-        let Fields(fields) = serde_json::from_str(json).map_err(MessageError)?;
-        let mut text = String::with_capacity(json.len() + 24);
-        text.push_str("{\"id\":");
-        text.push_str(&id.to_string());
-        let mut channels = Vec::new();
-        for (name, value) in &fields {
-            match name.as_str() {
-                "id" => continue,
-                "channel" => channels.extend(serde_json::from_str::<String>(value.get())),
-                "channels" => channels.extend(serde_json::from_str::<Vec<String>>(value.get()).into_iter().flatten()),
-                _ => {}
-            }
-            text.push(',');
-            push_quoted(&mut text, name);
-            text.push(':');
-            text.push_str(value.get());
+        Audience::User(id) => {
+            push_field(text, "user", id);
+            Names::None
         }
-        text.push('}');
-        Ok(Self { id, text, channels })
+        Audience::Connection(id) => {
+            push_field(text, "connection", id);
+            Names::None
+        }
+    };
+    let key = Some(push_key(text, key, keys));
+    for (name, value) in [("event", event), ("exclude", exclude)] {
+        if let Some(value) = value {
+            push_field(text, name, value);
+        }
+    }
+    text.push_str(",\"data\":");
+    text.push_str(data);
+    text.push('}');
+    Part { id, names, key }
+}
+
+pub(crate) fn push_id(text: &mut String, id: u64) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{{\"id\":{id}");
+}
+
+fn push_head(text: &mut String, id: u64, kind: &str) {
+    push_id(text, id);
+    text.push_str(",\"type\":\"");
+    text.push_str(kind);
+    text.push('"');
+}
+
+/// Appends the application's key, or one that is made for it, and says where it is.
+pub(crate) fn push_key(text: &mut String, given: Option<&str>, keys: &mut Keys) -> Range<usize> {
+    match given {
+        Some(key) => push_field(text, "key", key),
+        None => {
+            text.push_str(",\"key\":");
+            let start = text.len();
+            text.push('"');
+            keys.push_next(text);
+            text.push('"');
+            start..text.len()
+        }
     }
 }
 
-fn push_field(text: &mut String, key: &str, value: &str) {
+/// Appends a field whose value is a string, and says where that is.
+pub(crate) fn push_field(text: &mut String, name: &str, value: &str) -> Range<usize> {
     text.push_str(",\"");
-    text.push_str(key);
+    text.push_str(name);
     text.push_str("\":");
+    let start = text.len();
     push_quoted(text, value);
+    start..text.len()
 }
 
-fn push_quoted(text: &mut String, value: &str) {
+pub(crate) fn push_quoted(text: &mut String, value: &str) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     if value.bytes().all(plain) {
         text.push('"');
@@ -146,33 +219,6 @@ fn push_quoted(text: &mut String, value: &str) {
     } else {
         // A string has no reason to fail: no map keys, no custom serializer, no I/O.
         text.push_str(&serde_json::to_string(value).unwrap_or_default());
-    }
-}
-
-/// An object's fields in their order.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with a type, a channel and data")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(4);
-                while let Some(key) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                Ok(Fields(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -186,28 +232,29 @@ mod tests {
             audience: Audience::Channels(&["a", "b\"\n"]),
             event: Some("é"),
             exclude: Some("c1"),
+            key: Some("k\\"),
             data: "{\"x\": 1.0}",
         };
-        let command = Command::publish(7, &publication);
+        let command = Command::publish(7, &publication, &mut Keys::new());
         assert_eq!(
             command.text,
-            r#"{"id":7,"type":"broadcast_update","channels":["a","b\"\n"],"event":"é","exclude":"c1","data":{"x": 1.0}}"#
+            r#"{"id":7,"type":"broadcast_update","channels":["a","b\"\n"],"key":"k\\","event":"é","exclude":"c1","data":{"x": 1.0}}"#
         );
-        assert_eq!(command.channels, ["a", "b\"\n"]);
+        assert_eq!(command.first.names.read(&command.text), ["a", "b\"\n"]);
+        assert_eq!(command.first.read_key(&command.text).as_deref(), Some("k\\"));
     }
 
     #[test]
-    fn a_whole_message_keeps_its_fields_and_gets_our_id() {
-        let json = r#" {"type":"broadcast_update", "id":"x","channel":"c","data":[1, 2],"__proto__":null}"#;
-        let command = Command::message(3, json).unwrap();
-        assert_eq!(command.text, r#"{"id":3,"type":"broadcast_update","channel":"c","data":[1, 2],"__proto__":null}"#);
-        assert_eq!(command.channels, ["c"]);
-    }
-
-    #[test]
-    fn what_is_no_object_is_no_message() {
-        for json in ["", "[]", "1", "\"x\"", "{", "{}x", "{\"a\":}", "null"] {
-            assert!(Command::message(1, json).is_err(), "{json:?}");
-        }
+    fn without_a_key_one_is_made() {
+        let publication =
+            Publication { audience: Audience::Channel("c"), event: None, exclude: None, key: None, data: "1" };
+        let mut keys = Keys::new();
+        let command = Command::publish(7, &publication, &mut keys);
+        let key = command.first.read_key(&command.text).unwrap();
+        assert_eq!(
+            command.text,
+            format!(r#"{{"id":7,"type":"broadcast_update","channel":"c","key":"{key}","data":1}}"#)
+        );
+        assert_eq!(keys.check(&key), Ok(()));
     }
 }

@@ -18,12 +18,15 @@ use tungstenite::http::header::{AUTHORIZATION, HeaderValue, InvalidHeaderValue, 
 use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Error as WsError, WebSocket};
 
+use crate::connection::Connection;
 use crate::endpoint::{Endpoint, TcpEndpoint};
 use crate::error::{ConnectError, Error};
 use crate::secret::Key;
 use crate::stream::{DeadlineStream, Transport};
 use crate::tls;
 
+/// The header by which a server says how many seconds it knows idempotency keys.
+const KEY_TTL: &str = "realtime-key-ttl";
 /// Bytes of the buffers that stay with an idle connection.
 const BUFFER: usize = 4 * 1024;
 /// Longest reply: the outcomes of the channels that the longest frame can name.
@@ -60,11 +63,7 @@ impl Attempt<'_> {
 
 /// Connects, and authenticates with `key` where there is one. The key never goes over a unix socket, whose
 /// permissions guard it.
-pub(crate) fn connect(
-    endpoint: &Endpoint,
-    key: Option<&Key>,
-    attempt: Attempt<'_>,
-) -> Result<WebSocket<Transport>, Error> {
+pub(crate) fn connect(endpoint: &Endpoint, key: Option<&Key>, attempt: Attempt<'_>) -> Result<Connection, Error> {
     let endpoint = endpoint.resolve();
     let failed = |cause| Error::Connect { endpoint: endpoint.to_string(), cause };
     let (transport, base, key) = match &endpoint {
@@ -85,10 +84,11 @@ pub(crate) fn connect(
         Endpoint::Local => return Err(failed(ConnectError::Io(io::ErrorKind::NotFound.into()))),
     };
     let request = request(&base, key).map_err(|error| failed(ConnectError::Handshake(error.to_string())))?;
-    upgrade(transport, request, attempt).map_err(|error| match error {
+    let (socket, ttl) = upgrade(transport, request, attempt).map_err(|error| match error {
         UpgradeError::Connect(cause) => failed(cause),
         UpgradeError::Refused(response) => refused(&response, key, &endpoint),
-    })
+    })?;
+    Ok(Connection::new(socket, ttl))
 }
 
 fn connect_unix(path: &Path, attempt: Attempt<'_>) -> Result<DeadlineStream, ConnectError> {
@@ -170,14 +170,19 @@ enum UpgradeError {
     Refused(Box<Response>),
 }
 
-fn upgrade(transport: Transport, request: Request, attempt: Attempt<'_>) -> Result<WebSocket<Transport>, UpgradeError> {
+/// The WebSocket, and how long the server knows idempotency keys, if it does.
+fn upgrade(
+    transport: Transport,
+    request: Request,
+    attempt: Attempt<'_>,
+) -> Result<(WebSocket<Transport>, Option<Duration>), UpgradeError> {
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(0)
         .max_message_size(Some(MAX_REPLY))
         .max_frame_size(Some(MAX_REPLY));
     let error = match tungstenite::client::client_with_config(request, transport, Some(config)) {
-        Ok((socket, _)) => return Ok(socket),
+        Ok((socket, response)) => return Ok((socket, key_ttl(&response))),
         // The stream waits until the deadline by itself.
         Err(HandshakeError::Interrupted(_)) => return Err(UpgradeError::Connect(attempt.timed_out())),
         Err(HandshakeError::Failure(error)) => error,
@@ -188,6 +193,10 @@ fn upgrade(transport: Transport, request: Request, attempt: Attempt<'_>) -> Resu
         WsError::Io(error) => UpgradeError::Connect(attempt.io(error)),
         error => UpgradeError::Connect(ConnectError::Handshake(error.to_string())),
     })
+}
+
+fn key_ttl(response: &Response) -> Option<Duration> {
+    response.headers().get(KEY_TTL)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// The server answered the upgrade request with an ordinary HTTP response.

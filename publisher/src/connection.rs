@@ -1,16 +1,16 @@
-//! One open connection: its health, and the exchange of a command for its reply.
+//! One open connection: frames out, frames in, and neither ever blocks the other.
 
 use std::io;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tungstenite::{Error as WsError, Message, Utf8Bytes, WebSocket};
 
-use crate::error::{BrokenCause, Error};
-use crate::reply::{Receipt, Reply};
+use crate::error::BrokenCause;
 use crate::stream::{Transport, Wait};
 
-/// Frames that are read while nothing is expected; more of them is no server of ours.
-const MAX_IDLE_FRAMES: usize = 64;
+/// Frames that are read at once without being expected; more of them is no server of ours.
+const MAX_UNEXPECTED: usize = 64;
 
 /// How an exchange failed.
 #[derive(Debug)]
@@ -21,63 +21,76 @@ pub(crate) enum Failure {
     Broken(BrokenCause),
 }
 
-/// An open connection on which no reply is outstanding.
+/// An open connection.
 pub(crate) struct Connection {
     socket: WebSocket<Transport>,
-    sent: Instant,
+    /// How long the server knows idempotency keys; `None`: it knows none.
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl Connection {
-    pub(crate) fn new(socket: WebSocket<Transport>) -> Self {
-        Self { socket, sent: Instant::now() }
+    pub(crate) fn new(socket: WebSocket<Transport>, ttl: Option<Duration>) -> Self {
+        Self { socket, ttl }
     }
 
-    /// Reads what came while the connection was idle: pings, which it answers, or its end. Never waits.
-    pub(crate) fn is_alive(&mut self) -> bool {
-        self.wait(Wait::Never);
-        for _ in 0..MAX_IDLE_FRAMES {
-            match self.socket.read() {
-                Ok(Message::Close(_)) => return false,
-                Ok(_) => {}
-                Err(WsError::Io(error)) => return error.kind() == io::ErrorKind::WouldBlock,
-                Err(_) => return false,
-            }
-        }
-        false
-    }
-
-    /// Sends a frame. The flag says whether any byte of it went out.
-    pub(crate) fn send(&mut self, text: Utf8Bytes, deadline: Instant) -> Result<(), (Failure, bool)> {
-        self.wait(Wait::Until(deadline));
-        self.sent = Instant::now();
-        let before = self.socket.get_mut().socket().written();
-        self.socket.send(Message::Text(text)).map_err(|error| {
-            let written = self.socket.get_mut().socket().written() != before;
-            (failure(error, deadline), written)
-        })
-    }
-
-    /// Waits for the reply with this `id`.
-    pub(crate) fn receive(
+    /// Reads what has come, pings included, which it answers. Never waits. `expected`: how many replies may come.
+    pub(crate) fn drain(
         &mut self,
-        id: u64,
-        channels: Vec<String>,
-        deadline: Instant,
-    ) -> Result<Result<Receipt, Error>, Failure> {
-        loop {
-            let text = match self.socket.read().map_err(|error| failure(error, deadline))? {
-                Message::Text(text) => text,
-                Message::Close(_) => return Err(Failure::Broken(BrokenCause::Closed)),
-                Message::Binary(_) => return Err(nonsense("a binary frame")),
-                Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
-            };
-            let reply = Reply::parse(&text).map_err(|error| nonsense(&error.to_string()))?;
-            // What carries no id, or another one, is not about this command.
-            if reply.id == Some(id) {
-                let round_trip = self.sent.elapsed();
-                return Ok(reply.into_receipt(channels).map(|receipt| Receipt { round_trip, ..receipt }));
+        expected: usize,
+        mut take: impl FnMut(Utf8Bytes) -> Result<(), BrokenCause>,
+    ) -> Result<(), BrokenCause> {
+        self.wait(Wait::Never);
+        for _ in 0..expected + MAX_UNEXPECTED {
+            match self.socket.read() {
+                Ok(message) => message_text(message)?.map_or(Ok(()), &mut take)?,
+                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(broken(error)),
             }
         }
+        Err(nonsense("more than it was asked for"))
+    }
+
+    /// Sends a frame. While the server does not take it, what the server sends is read: else two full sockets would
+    /// wait for each other. The flag says whether any byte of it went out.
+    pub(crate) fn send(
+        &mut self,
+        text: Utf8Bytes,
+        deadline: Instant,
+        expected: usize,
+        mut take: impl FnMut(Utf8Bytes) -> Result<(), BrokenCause>,
+    ) -> Result<(), (Failure, bool)> {
+        self.wait(Wait::Never);
+        let before = self.socket.get_mut().socket().written();
+        let mut sent = self.socket.send(Message::Text(text));
+        loop {
+            let failure = match sent {
+                Ok(()) => return Ok(()),
+                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let drained = self.drain(expected, &mut take).map_err(Failure::Broken);
+                    drained.and_then(|()| self.wait_for_either(deadline)).err()
+                }
+                Err(error) => Some(failure(error, deadline)),
+            };
+            if let Some(failure) = failure {
+                return Err((failure, self.socket.get_mut().socket().written() != before));
+            }
+            sent = self.socket.flush();
+        }
+    }
+
+    /// Waits for a frame.
+    pub(crate) fn receive(&mut self, deadline: Instant) -> Result<Utf8Bytes, Failure> {
+        self.wait(Wait::Until(deadline));
+        loop {
+            let message = self.socket.read().map_err(|error| failure(error, deadline))?;
+            if let Some(text) = message_text(message).map_err(Failure::Broken)? {
+                return Ok(text);
+            }
+        }
+    }
+
+    fn wait_for_either(&mut self, deadline: Instant) -> Result<(), Failure> {
+        self.socket.get_mut().socket().wait_for_either(deadline).map_err(|error| failure(WsError::Io(error), deadline))
     }
 
     fn wait(&mut self, wait: Wait) {
@@ -85,19 +98,34 @@ impl Connection {
     }
 }
 
-fn nonsense(why: &str) -> Failure {
-    Failure::Broken(BrokenCause::Protocol(why.to_owned()))
+/// The text of a frame; `None` for those that only keep a connection alive.
+fn message_text(message: Message) -> Result<Option<Utf8Bytes>, BrokenCause> {
+    match message {
+        Message::Text(text) => Ok(Some(text)),
+        Message::Close(_) => Err(BrokenCause::Closed),
+        Message::Binary(_) => Err(nonsense("a binary frame")),
+        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),
+    }
 }
 
-fn failure(error: WsError, deadline: Instant) -> Failure {
-    let cause = match error {
-        WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => return Failure::TimedOut,
-        // TLS wraps the error of the socket.
-        _ if Instant::now() >= deadline => return Failure::TimedOut,
-        WsError::Io(error) => BrokenCause::Io(error),
+fn nonsense(why: &str) -> BrokenCause {
+    BrokenCause::Protocol(why.to_owned())
+}
+
+fn broken(error: WsError) -> BrokenCause {
+    match error {
+        WsError::Io(error) => BrokenCause::Io(Arc::new(error)),
         WsError::ConnectionClosed | WsError::AlreadyClosed => BrokenCause::Closed,
         WsError::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => BrokenCause::Closed,
         error => BrokenCause::Protocol(error.to_string()),
-    };
-    Failure::Broken(cause)
+    }
+}
+
+fn failure(error: WsError, deadline: Instant) -> Failure {
+    match error {
+        WsError::Io(error) if error.kind() == io::ErrorKind::TimedOut => Failure::TimedOut,
+        // TLS wraps the error of the socket.
+        _ if Instant::now() >= deadline => Failure::TimedOut,
+        error => Failure::Broken(broken(error)),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a call failed. `endpoint` is the URL.
@@ -38,18 +39,37 @@ pub enum Error {
         endpoint: String,
         /// How long the call was allowed to take.
         timeout: Duration,
+        /// The key with which it can be repeated; none where several were sent, or where the server knows no keys.
+        key: Option<String>,
     },
-    /// The connection broke, or brought nonsense, after the command was sent at least in part.
+    /// Too many broadcasts that nobody waits for were still unacknowledged when the time was over: nothing was sent.
+    Full {
+        /// The server.
+        endpoint: String,
+        /// How long the call was allowed to take.
+        timeout: Duration,
+    },
+    /// The connection broke, or brought nonsense, after the command was sent at least in part, and it could not be sent
+    /// again.
     Broken {
         /// The server.
         endpoint: String,
         /// How.
         cause: BrokenCause,
+        /// The key with which it can be repeated; as with [`Error::Timeout`].
+        key: Option<String>,
     },
+    /// More is deferred than these bytes.
+    TooMuchDeferred(usize),
     /// The server refused the command.
     Rejected(Rejection),
     /// The server refused the command for some of its channels.
-    Partly(Vec<(String, ChannelOutcome)>),
+    Partly {
+        /// What became of it in each, in their order.
+        outcomes: Vec<(String, ChannelOutcome)>,
+        /// The broadcast's idempotency key.
+        key: Option<String>,
+    },
 }
 
 /// What kept us from a connection.
@@ -72,14 +92,16 @@ pub enum ConnectError {
 }
 
 /// How a connection broke.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum BrokenCause {
     /// It was closed.
     Closed,
-    /// The operating system reported an error.
-    Io(io::Error),
+    /// The operating system reported an error. Shared, since it can be the fate of many.
+    Io(Arc<io::Error>),
     /// The server sent what is no reply.
     Protocol(String),
+    /// The server would no longer know the key, so sending again might deliver it twice.
+    Expired,
 }
 
 /// The server's refusal of a command.
@@ -89,6 +111,8 @@ pub struct Rejection {
     pub code: String,
     /// What was wrong and what to do.
     pub message: String,
+    /// The idempotency key of the broadcast, if it was one to a single receiver or of one outcome.
+    pub key: Option<String>,
 }
 
 /// What became of a publication in one channel.
@@ -108,11 +132,36 @@ pub struct ChannelReceipt {
 impl Error {
     /// Whether the failure cost the caller its time, so that the next calls had better not wait.
     pub(crate) fn cost_time(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Connect { cause: ConnectError::TimedOut(_), .. })
+        matches!(
+            self,
+            Self::Timeout { .. } | Self::Full { .. } | Self::Connect { cause: ConnectError::TimedOut(_), .. }
+        )
+    }
+
+    /// The idempotency key with which the caller can repeat the broadcast without delivering it twice.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Timeout { key, .. }
+            | Self::Broken { key, .. }
+            | Self::Rejected(Rejection { key, .. })
+            | Self::Partly { key, .. } => key.as_deref(),
+            _ => None,
+        }
     }
 }
 
-const MAYBE: &str = "The message may have been delivered.";
+/// What to do about a command whose fate is unknown.
+struct Maybe<'a>(&'a Option<String>);
+
+impl fmt::Display for Maybe<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The message may have been delivered")?;
+        match self.0 {
+            Some(key) => write!(f, "; repeat it with idempotencyKey: {key:?}, so that it is delivered once."),
+            None => f.write_str("."),
+        }
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,14 +181,26 @@ impl fmt::Display for Error {
                 }
                 f.write_str("; set realtime.key, or the argument key, to the server's publisher_key")
             }
-            Self::Timeout { endpoint, timeout } => write!(
+            Self::Timeout { endpoint, timeout, key } => write!(
                 f,
-                "{endpoint} sent no acknowledgement within {} s (realtime.timeout). {MAYBE}",
+                "{endpoint} sent no acknowledgement within {} s (realtime.timeout). {}",
+                timeout.as_secs_f64(),
+                Maybe(key)
+            ),
+            Self::Full { endpoint, timeout } => write!(
+                f,
+                "{endpoint} has not acknowledged enough of the earlier broadcasts within {} s (realtime.timeout). \
+                 This one was not sent.",
                 timeout.as_secs_f64()
             ),
-            Self::Broken { endpoint, cause } => write!(f, "The connection to {endpoint} {cause}. {MAYBE}"),
+            Self::Broken { endpoint, cause, key } => {
+                write!(f, "The connection to {endpoint} {cause}. {}", Maybe(key))
+            }
+            Self::TooMuchDeferred(limit) => {
+                write!(f, "More than {} MiB are deferred; call flush() in between", limit >> 20)
+            }
             Self::Rejected(rejection) => rejection.fmt(f),
-            Self::Partly(outcomes) => {
+            Self::Partly { outcomes, .. } => {
                 let refused = || outcomes.iter().filter_map(|(name, outcome)| Some((name, outcome.as_ref().err()?)));
                 write!(f, "The server refused {} of {} channels", refused().count(), outcomes.len())?;
                 match refused().next() {
@@ -192,6 +253,9 @@ impl fmt::Display for BrokenCause {
             Self::Closed => f.write_str("was closed before the acknowledgement came"),
             Self::Io(error) => write!(f, "broke before the acknowledgement came: {error}"),
             Self::Protocol(why) => write!(f, "brought what is no reply of a realtime-server: {why}"),
+            Self::Expired => f.write_str(
+                "broke before the acknowledgement came, and the server's idempotency.ttl is over, so it was not sent again",
+            ),
         }
     }
 }

@@ -1,18 +1,22 @@
-//! The connections of one process (of one thread in a thread-safe PHP), kept between calls.
+//! The connections of one process (of one thread in a thread-safe PHP), and what is under way on them, kept between
+//! calls.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use tungstenite::Utf8Bytes;
-
-use crate::command::Command;
-use crate::connect::{Attempt, connect};
-use crate::connection::{Connection, Failure};
+use crate::command::{Command, Publication};
 use crate::endpoint::Endpoint;
-use crate::error::{ConnectError, Error};
-use crate::reply::Receipt;
+use crate::entry::{Entry, NOBODY, Owner};
+use crate::error::Error;
+use crate::exchange::{Exchange, Goal, Line};
+use crate::idempotency::{KeyRefusal, Keys};
+use crate::message::MessageError;
+use crate::pending::Deferred;
+use crate::reply::{Outcome, Receipt};
 use crate::secret::Key;
+use crate::stats::{Counters, Stats};
 
 /// Connections that are kept; beyond them the one that was unused for longest is closed.
 const MAX_IDLE: usize = 16;
@@ -39,148 +43,200 @@ pub struct Settings {
     pub tls_authority: Option<PathBuf>,
 }
 
-/// The connections of one process. A call takes the connection out of here and puts it back only when it is in order,
-/// so whatever ends a call in between leaves no half-used connection behind, and calls may nest.
+/// Broadcasts that nobody waits for are absorbed each time that this many more are outstanding.
+const ABSORB: usize = 32;
+/// Pauses before a broadcast that the server could not take at the moment is sent again.
+const UNAVAILABLE: [Duration; 3] = [Duration::from_millis(25), Duration::from_millis(50), Duration::from_millis(100)];
+
+/// The connections of one process. A call takes the connection out of here and puts it back when it is done, so whatever
+/// ends a call in between leaves no half-used connection behind, and calls may nest.
 #[derive(Default)]
 pub struct Publisher {
     state: RefCell<State>,
+    pub(crate) counters: Counters,
     next_id: Cell<u64>,
+    next_owner: Cell<Owner>,
 }
 
 #[derive(Default)]
-struct State {
-    /// The process that made the connections.
+pub(crate) struct State {
+    /// The process that made the connections and the keys.
     process: u32,
-    /// Unused connections, the one used last at the end.
+    keys: Option<Keys>,
+    /// Unused lines, the one used last at the end.
     #[allow(clippy::vec_box, reason = "each call takes one out and puts it back, and they are large")]
-    idle: Vec<Box<Idle>>,
+    pub(crate) lines: Vec<Box<Line>>,
     /// Servers that kept a call waiting in vain, and until when no other call waits for them.
     paused: Vec<(Endpoint, Instant)>,
+    /// What waits for `flush()` or the end of the request.
+    pub(crate) deferred: Vec<Deferred>,
 }
 
-/// An unused connection and where it leads.
-struct Idle {
-    target: Target,
-    connection: Connection,
+impl State {
+    pub(crate) fn keys(&mut self) -> &mut Keys {
+        self.keys.get_or_insert_with(Keys::new)
+    }
+}
+
+/// A broadcast that was written and not waited for.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its idempotency key.
+    pub key: String,
+    /// A failure of an earlier one, whose outcome nobody has asked for and which is kept no longer.
+    pub forgotten: Option<Error>,
 }
 
 impl Publisher {
     /// An id for the next command.
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         let id = self.next_id.get() + 1;
         self.next_id.set(id);
         id
     }
 
+    /// A new owner of what is sent without waiting, and of what is deferred.
+    pub fn new_owner(&self) -> Owner {
+        let owner = self.next_owner.get() + 1;
+        self.next_owner.set(owner);
+        owner
+    }
+
+    /// Checks an idempotency key of the application.
+    pub fn check_key(&self, key: &str) -> Result<(), KeyRefusal> {
+        self.state().keys().check(key)
+    }
+
+    /// Asks the server to publish.
+    pub fn publication(&self, publication: &Publication<'_>) -> Command {
+        Command::publish(self.next_id(), publication, self.state().keys())
+    }
+
+    /// A whole message of the application.
+    pub fn message(&self, json: &str) -> Result<Command, MessageError> {
+        Command::message(self.next_id(), json, self.state().keys())
+    }
+
+    /// Asks for a `pong`.
+    pub fn ping(&self) -> Command {
+        Command::ask(self.next_id(), "ping", |_| ())
+    }
+
     /// Sends a command and waits for its reply, for no longer than `settings` allows. Connects when there is no
-    /// connection, when the one there was is closed, and when this process is a fork of the one that made it.
-    pub fn call(&self, target: &Target, settings: &Settings, command: Command) -> Result<Receipt, Error> {
-        let now = Instant::now();
-        let kept = self.take(target, now)?;
-        let call = Call { target, settings, started: now, deadline: now + settings.timeout };
-        match call.run(kept, command) {
-            Ok((connection, outcome)) => {
-                self.put_back(connection);
-                outcome
+    /// connection, when the one there was is closed, and when this process is a fork of the one that made it. What was
+    /// sent before without waiting stays before it.
+    pub fn call(&self, target: &Target, settings: &Settings, command: Command) -> Outcome {
+        self.exchange(target, settings, Instant::now(), |exchange| {
+            exchange.line.queue.push(Entry::new(command, NOBODY));
+            let driven = answered(exchange);
+            let entry = exchange.line.queue.pop_last();
+            driven?;
+            let entry = entry.unwrap_or_else(|| unreachable!("it was pushed above"));
+            let round_trip = entry.written().map_or(Duration::ZERO, |at| at.elapsed());
+            let outcome = entry.outcomes(&target.endpoint).pop();
+            let receipt = outcome.unwrap_or_else(|| unreachable!("a lone command has one outcome"))?;
+            Ok(Receipt { round_trip, ..receipt })
+        })
+    }
+
+    /// Sends a broadcast, and leaves its acknowledgement to later calls. Waits only for a connection, and while too many
+    /// acknowledgements are outstanding.
+    pub fn send(&self, owner: Owner, target: &Target, settings: &Settings, command: Command) -> Result<Sent, Error> {
+        let key = command.first.read_key(&command.text).unwrap_or_default();
+        self.exchange(target, settings, Instant::now(), |exchange| {
+            exchange.drive(Goal::Room(command.len(), command.text.len()))?;
+            exchange.line.queue.push(Entry::new(command, owner));
+            if let Err(error) = exchange.drive(Goal::Written) {
+                exchange.line.queue.pop_last();
+                return Err(error);
             }
-            Err(error) => {
-                if error.cost_time() {
-                    self.pause(target.endpoint.clone(), Instant::now() + settings.retry_after);
-                }
-                Err(error)
-            }
+            let surplus = exchange.line.queue.pop_surplus().filter(Entry::may_have_failed);
+            let outcomes = surplus.map(|entry| entry.outcomes(&target.endpoint)).unwrap_or_default();
+            Ok(Sent { key, forgotten: outcomes.into_iter().find_map(Result::err) })
+        })
+    }
+
+    /// Counters, and what is under way.
+    pub fn stats(&self) -> Stats {
+        let state = self.state();
+        Stats {
+            outstanding: state.lines.iter().map(|line| line.queue.outstanding() as u64).sum(),
+            deferred: state.deferred.iter().map(|deferred| deferred.batch.len() as u64).sum(),
+            ..self.counters.read()
         }
     }
 
-    fn take(&self, target: &Target, now: Instant) -> Result<Option<Box<Idle>>, Error> {
+    /// The state of this process. A fork inherits sockets and pending broadcasts that are its parent's: the sockets are
+    /// closed without a word to the server, the broadcasts left to the parent.
+    pub(crate) fn state(&self) -> RefMut<'_, State> {
         let mut state = self.state.borrow_mut();
         let process = std::process::id();
         if state.process != process {
-            // A fork: the sockets are the parent's. They are closed here without a word to the server.
             *state = State { process, ..State::default() };
+            self.counters.reset();
         }
+        state
+    }
+
+    /// Runs an exchange on the target's line, taken out meanwhile, from `started` for as long as `settings` allows.
+    pub(crate) fn exchange<T>(
+        &self,
+        target: &Target,
+        settings: &Settings,
+        started: Instant,
+        run: impl FnOnce(&mut Exchange<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut line = self.take(target, started)?;
+        let deadline = started + settings.timeout;
+        let mut exchange = Exchange { line: &mut line, settings, counters: &self.counters, started, deadline };
+        // Between calls a connection may have ended, and a burst of broadcasts must not fill the sockets.
+        if exchange.line.queue.waiting().is_multiple_of(ABSORB) {
+            exchange.absorb();
+        }
+        let result = run(&mut exchange);
+        if let Err(error) = &result
+            && error.cost_time()
+        {
+            self.state().paused.push((target.endpoint.clone(), Instant::now() + settings.retry_after));
+        }
+        self.put_back(line);
+        result
+    }
+
+    fn take(&self, target: &Target, now: Instant) -> Result<Box<Line>, Error> {
+        let mut state = self.state();
         state.paused.retain(|(_, until)| *until > now);
         if let Some((endpoint, until)) = state.paused.iter().find(|(endpoint, _)| *endpoint == target.endpoint) {
             return Err(Error::Paused { endpoint: endpoint.to_string(), left: *until - now });
         }
-        let found = state.idle.iter().rposition(|idle| idle.target == *target);
-        Ok(found.map(|index| state.idle.remove(index)))
+        let found = state.lines.iter().rposition(|line| line.target == *target);
+        Ok(found.map_or_else(|| Box::new(Line::new(target.clone())), |index| state.lines.remove(index)))
     }
 
-    fn put_back(&self, connection: Box<Idle>) {
+    fn put_back(&self, line: Box<Line>) {
+        // The process that took it.
         let mut state = self.state.borrow_mut();
-        if state.idle.len() >= MAX_IDLE {
-            state.idle.remove(0);
+        if state.lines.len() >= MAX_IDLE
+            && let Some(idle) = state.lines.iter().position(|line| line.queue.is_empty())
+        {
+            state.lines.remove(idle);
         }
-        state.idle.push(connection);
-    }
-
-    fn pause(&self, endpoint: Endpoint, until: Instant) {
-        self.state.borrow_mut().paused.push((endpoint, until));
+        if line.connection.is_some() || !line.queue.is_empty() {
+            state.lines.push(line);
+        }
     }
 }
 
-/// The connection, unless it has ended.
-fn alive(mut idle: Box<Idle>) -> Option<Box<Idle>> {
-    idle.connection.is_alive().then_some(idle)
-}
-
-/// One call on its way.
-struct Call<'a> {
-    target: &'a Target,
-    settings: &'a Settings,
-    started: Instant,
-    deadline: Instant,
-}
-
-impl Call<'_> {
-    /// On success, the server's word and a connection that can be used again.
-    fn run(&self, kept: Option<Box<Idle>>, command: Command) -> Result<(Box<Idle>, Result<Receipt, Error>), Error> {
-        let Command { id, text, channels } = command;
-        let text = Utf8Bytes::from(text);
-        let mut idle = match kept.and_then(alive) {
-            Some(mut idle) => match idle.connection.send(text.clone(), self.deadline) {
-                Ok(()) => idle,
-                Err((failure, true)) => return Err(self.error(failure)),
-                // Closed in this very moment, and the server saw nothing of it.
-                Err((_, false)) => self.connect_and_send(text)?,
-            },
-            None => self.connect_and_send(text)?,
-        };
-        match idle.connection.receive(id, channels, self.deadline) {
-            Ok(outcome) => Ok((idle, outcome)),
-            Err(failure) => Err(self.error(failure)),
+/// Waits until the last entry has an outcome. One that the server could not take at the moment is sent again.
+fn answered(exchange: &mut Exchange<'_>) -> Result<(), Error> {
+    exchange.drive(Goal::Answered)?;
+    for pause in UNAVAILABLE {
+        if Instant::now() + pause >= exchange.deadline || !exchange.line.queue.last_is_unavailable() {
+            break;
         }
+        thread::sleep(pause);
+        exchange.line.queue.repeat_last();
+        exchange.drive(Goal::Answered)?;
     }
-
-    fn connect_and_send(&self, text: Utf8Bytes) -> Result<Box<Idle>, Error> {
-        let attempt = Attempt {
-            started: self.started,
-            deadline: self.deadline.min(Instant::now() + self.settings.connect_timeout),
-            authority: self.settings.tls_authority.as_deref(),
-        };
-        let Target { endpoint, key } = self.target;
-        let mut connection = Connection::new(connect(endpoint, key.as_ref(), attempt)?);
-        match connection.send(text, self.deadline) {
-            Ok(()) => Ok(Box::new(Idle { target: self.target.clone(), connection })),
-            Err((failure, true)) => Err(self.error(failure)),
-            Err((Failure::TimedOut, false)) => Err(self.unconnected(ConnectError::TimedOut(self.settings.timeout))),
-            Err((Failure::Broken(cause), false)) => {
-                Err(self.unconnected(ConnectError::Handshake(format!("the connection {cause}"))))
-            }
-        }
-    }
-
-    fn unconnected(&self, cause: ConnectError) -> Error {
-        Error::Connect { endpoint: self.target.endpoint.to_string(), cause }
-    }
-
-    /// A failure after something was sent.
-    fn error(&self, failure: Failure) -> Error {
-        let endpoint = self.target.endpoint.to_string();
-        match failure {
-            Failure::TimedOut => Error::Timeout { endpoint, timeout: self.settings.timeout },
-            Failure::Broken(cause) => Error::Broken { endpoint, cause },
-        }
-    }
+    Ok(())
 }

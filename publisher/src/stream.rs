@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use native_tls::TlsStream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -50,6 +51,22 @@ impl DeadlineStream {
     /// Bytes that the kernel took so far.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Waits until something can be read or written.
+    pub(crate) fn wait_for_either(&self, deadline: Instant) -> io::Result<()> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let left = Timespec::try_from(left).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN | PollFlags::OUT)], Some(&left)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Sets the socket's timeout to what is left of the deadline. `false`: do not wait.

@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use realtime_publisher::{Audience, Command, Endpoint, Error, Key, Publication, Publisher, Receipt, Settings, Target};
+use realtime_publisher::{Audience, Endpoint, Error, Key, Publication, Publisher, Receipt, Settings, Target};
+use serde_json::Value;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::http::HeaderValue;
 use tungstenite::{Message, WebSocket};
@@ -76,6 +77,11 @@ impl Guest {
         accept(self.stream)
     }
 
+    /// The handshake of a server that knows idempotency keys for so many seconds.
+    pub(crate) fn upgrade_keyed(self, ttl: u64) -> WebSocket<TcpStream> {
+        accept_keyed(self.stream, Some(ttl))
+    }
+
     /// Answers every command with an acknowledgement until the client goes.
     pub(crate) fn acknowledge_all(self) {
         let report = self.report.clone();
@@ -85,6 +91,11 @@ impl Guest {
 
 /// The server's half of the handshake.
 pub(crate) fn accept<S: Read + Write>(stream: S) -> WebSocket<S> {
+    accept_keyed(stream, None)
+}
+
+/// The same of a server that knows idempotency keys for so many seconds.
+pub(crate) fn accept_keyed<S: Read + Write>(stream: S, ttl: Option<u64>) -> WebSocket<S> {
     #[allow(clippy::result_large_err, reason = "tungstenite's signature")]
     let check = |request: &Request, mut response: Response| {
         assert_eq!(request.uri().path(), "/publisher");
@@ -92,6 +103,9 @@ pub(crate) fn accept<S: Read + Write>(stream: S) -> WebSocket<S> {
         assert_eq!(request.headers().get("sec-websocket-protocol"), Some(&protocol));
         assert_eq!(request.headers().get("origin"), None);
         response.headers_mut().insert("sec-websocket-protocol", protocol);
+        if let Some(ttl) = ttl {
+            response.headers_mut().insert("realtime-key-ttl", ttl.into());
+        }
         Ok(response)
     };
     match tungstenite::accept_hdr(stream, check) {
@@ -126,9 +140,33 @@ pub(crate) fn read_text<S: Read + Write>(socket: &mut WebSocket<S>) -> Option<St
     }
 }
 
+/// One acknowledgement, or an array of them for an array of commands.
 pub(crate) fn acknowledgement(command: &str) -> String {
-    let command: serde_json::Value = serde_json::from_str(command).unwrap();
-    format!(r#"{{"id":{},"type":"ack","receivers":1}}"#, command["id"])
+    let acknowledge = |command: &Value| format!(r#"{{"id":{},"type":"ack","receivers":1}}"#, command["id"]);
+    match json(command) {
+        Value::Array(commands) => {
+            format!("[{}]", commands.iter().map(acknowledge).collect::<Vec<_>>().join(","))
+        }
+        command => acknowledge(&command),
+    }
+}
+
+pub(crate) fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// What commands publish, in order, however they were framed.
+pub(crate) fn data(commands: &[String]) -> Vec<Value> {
+    fields(commands, "data")
+}
+
+/// A field of each command, in order, however they were framed.
+pub(crate) fn fields(commands: &[String], name: &str) -> Vec<Value> {
+    let flat = commands.iter().flat_map(|text| match json(text) {
+        Value::Array(commands) => commands,
+        command => vec![command],
+    });
+    flat.map(|command| command[name].clone()).collect()
 }
 
 /// Reads a request's head, for servers that answer no WebSocket.
@@ -160,6 +198,11 @@ pub(crate) fn impatient() -> Settings {
     Settings { connect_timeout: Duration::from_millis(60), timeout: Duration::from_millis(120), ..patient() }
 }
 
+/// A publication to the channel `c`.
+pub(crate) fn publication(data: &str) -> Publication<'_> {
+    Publication { audience: Audience::Channel("c"), event: None, exclude: None, key: None, data }
+}
+
 /// Publishes `data` to the channel `c`.
 pub(crate) fn publish(
     publisher: &Publisher,
@@ -167,12 +210,11 @@ pub(crate) fn publish(
     settings: &Settings,
     data: &str,
 ) -> Result<Receipt, Error> {
-    let publication = Publication { audience: Audience::Channel("c"), event: None, exclude: None, data };
-    publisher.call(target, settings, Command::publish(publisher.next_id(), &publication))
+    publisher.call(target, settings, publisher.publication(&publication(data)))
 }
 
 /// The message of a failure, which never holds the key.
-pub(crate) fn message(result: Result<Receipt, Error>) -> String {
+pub(crate) fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     let error = result.expect_err("must fail");
     assert!(!format!("{error} {error:?}").contains(KEY), "{error}");
     error.to_string()
