@@ -413,15 +413,16 @@ class Stream {
    */
   miss(readers, { epoch, offset, recoverable, reason, from, to, count }) {
     const { position } = this;
+    const loss = given({ reason, from, to, count });
     if (offset === undefined || !position) {
-      return verdict({ losses: present(readers).map((reader) => ({ reader, loss: { reason, from, to, count } })) });
+      return verdict({ losses: present(readers).map((reader) => ({ reader, loss })) });
     }
     const sameEpoch = epoch === undefined || epoch === position.epoch;
     // While it is broken the reply will tell, from where the readers stand.
     if (this.#broken || (sameEpoch && offset <= position.offset)) return verdict({});
     if (recoverable && this.#repair()) return verdict({ broken: true });
     const here = this.#move(epoch ?? position.epoch, offset);
-    return verdict({ losses: this.#lose(readers, here, { reason, from, to }) });
+    return verdict({ losses: this.#lose(readers, here, loss) });
   }
 
   /** Whether asking again from here may help: not if it did not get any further the last time. */
@@ -473,6 +474,16 @@ function withoutHistory(cursor) {
   cursor.at = null;
   cursor.waiting = false;
   return wanted ? { recovered: false, reason: 'no_history', loss: { reason: 'no_history' } } : {};
+}
+
+/**
+ * Without what is not known.
+ *
+ * @param {Loss} loss
+ * @returns {Loss}
+ */
+function given(loss) {
+  return Object.fromEntries(Object.entries(loss).filter(([, value]) => value !== undefined));
 }
 
 /**

@@ -113,7 +113,7 @@ class Connection {
     const command = JSON.parse(payload.toString());
     this.received.push(command);
     this.#commands.put(command);
-    for (const answer of answers[command.type ?? command.action]?.(command) ?? []) this.send(answer);
+    for (const answer of answers[command.type ?? command.action]?.(command, this) ?? []) this.send(answer);
   }
 
   #write(opcode, payload) {
@@ -143,7 +143,10 @@ class Connection {
   }
 }
 
-/** The server. `ping`: seconds in its greeting; `greet: false`: no greeting; `answers` replace those above. */
+/**
+ * The server. `ping`: seconds in its greeting; `greet: false`: no greeting; `answers` replace those above, and are given
+ * the command and its connection.
+ */
 export class FakeServer {
   /** All connections so far. */
   connections = [];
@@ -164,7 +167,8 @@ export class FakeServer {
       const connection = new Connection(socket, { ...ANSWERS, ...answers });
       this.connections.push(connection);
       this.#accepted.put(connection);
-      if (greet) connection.send({ type: 'welcome', connection: `c${this.connections.length}`, version: 1, ping });
+      connection.id = `c${this.connections.length}`;
+      if (greet) connection.send({ type: 'welcome', connection: connection.id, version: 1, ping });
     });
   }
 
