@@ -161,7 +161,7 @@ export interface Subscription {
   ): () => void;
   /** The same as `on('missed', callback)`. */
   onMissed(callback: (missed: Missed) => void): () => void;
-  /** Asks for what the channel's history holds. */
+  /** Asks for what the channel's history holds after `since`; without it, for the newest. */
   history(query?: { since?: Since | null; limit?: number }): Promise<History>;
   /** Asks for everybody who is in. */
   presence(): Promise<Member[]>;

@@ -190,9 +190,9 @@ export class Stream {
     }
     if (!covered && (at === 'earliest' || (at.epoch === epoch && at.offset < offset))) return null;
     cursor.at = position;
-    if (at === 'earliest') {
-      return recovered ? { recovered } : { recovered, reason, loss: { reason } };
-    }
+    // The newest publication makes up for all before it, whatever the epoch.
+    if (covered && recovered && (this.latest || at === 'earliest')) return { recovered };
+    if (at === 'earliest') return { recovered: false, reason, loss: { reason } };
     if (at.epoch !== epoch) return { recovered: false, reason: 'epoch', loss: { reason: 'epoch' } };
     if (at.offset > this.#top) return { recovered: false, reason: 'ahead', loss: { reason: 'ahead' } };
     return { recovered: false, reason, loss: { reason, from: at.offset + 1, to: offset } };

@@ -28,12 +28,15 @@ export class FakeStore {
         return this.#subscribe({ id, previous }, connection, channel, from);
       }),
     ],
+    // Without `since` the newest, else what comes after it.
     history: ({ id, channel, since, limit = Infinity }) => {
       const { kept, top } = this.#stream(channel);
       const after = kept.filter(({ offset }) => offset > (since?.offset ?? 0));
-      const publications = after.slice(0, limit).map(({ offset, data }) => ({ offset, data }));
-      const next = after.length > limit && { next: publications.at(-1).offset };
+      const part = since ? after.slice(0, limit) : after.slice(-limit);
+      const publications = part.map(({ offset, data }) => ({ offset, data }));
+      const last = publications.at(-1)?.offset ?? top;
       const oldest = kept[0]?.offset ?? top + 1;
+      const next = last < top && { next: last };
       return [{ type: 'history', id, channel, publications, oldest, top, epoch: this.epoch, ...next }];
     },
   };
@@ -75,28 +78,42 @@ export class FakeStore {
   #subscribe({ id, mode, previous = [] }, connection, to, since) {
     const { kept, top } = this.#stream(to);
     const oldest = kept[0]?.offset ?? top + 1;
-    const from = since === 'earliest' ? { epoch: this.epoch, offset: oldest - 1 } : since;
+    const from = since === 'earliest' ? { epoch: this.epoch, offset: 0 } : since;
+    const newest = mode === 'latest' && kept.length > 0;
     let reason;
-    if (from && from.epoch !== this.epoch) reason = 'epoch';
-    else if (from?.offset > top) reason = 'ahead';
-    else if (from?.offset < oldest - 1) reason = 'trimmed';
-    const recovered = from && !reason;
-    const offset = recovered ? from.offset : top;
+    if (from && !newest) {
+      if (from.epoch !== this.epoch) reason = 'epoch';
+      else if (from.offset > top) reason = 'ahead';
+      else if (since !== 'earliest' && from.offset < oldest - 1) reason = 'trimmed';
+    }
+    let offset = from && !reason ? from.offset : top;
+    if (from && newest) offset = from.epoch === this.epoch && from.offset === top ? top : top - 1;
     if (!this.#live.has(connection)) this.#live.set(connection, new Set());
     this.#live.get(connection).add(key(to));
-    const missed = recovered ? kept.filter((publication) => publication.offset > offset) : [];
+    const subscribed = {
+      ...this.#head(to, 'subscribed', 'subscribed'),
+      ...(id !== undefined && { id }),
+      epoch: this.epoch,
+      offset,
+      top,
+      ...(since && { recovered: !reason }),
+      ...(reason && { reason }),
+      ...(mode && { mode }),
+    };
+    const missed = {
+      ...this.#head(to, 'missed', 'missed'),
+      epoch: this.epoch,
+      from: offset + 1,
+      to: oldest - 1,
+      offset: oldest - 1,
+      reason: 'trimmed',
+      recoverable: false,
+    };
+    const replay = kept.filter((publication) => publication.offset > offset);
     return [
-      {
-        ...this.#head(to, 'subscribed', 'subscribed'),
-        ...(id !== undefined && { id }),
-        epoch: this.epoch,
-        offset,
-        top,
-        ...(since && { recovered }),
-        ...(reason && { reason }),
-        ...(mode && { mode }),
-      },
-      ...(mode === 'latest' ? missed.slice(-1) : missed).map((publication) => this.#visible(publication, previous, to)),
+      subscribed,
+      ...(offset < oldest - 1 ? [missed] : []),
+      ...replay.map((publication) => this.#visible(publication, previous, to)),
     ];
   }
 

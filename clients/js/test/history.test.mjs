@@ -36,12 +36,17 @@ test('a position given by the page is where it begins', async () => {
   assert.deepEqual(await logged('c', 4), [{ subscribed: { recovered: true } }, 2, 3, 4]);
 });
 
-test('earliest brings all that is kept', async () => {
+test('earliest brings all that is kept, and says what is not', async () => {
   fixture.store.size = 2;
   publish('c', 1, 2, 3);
   await fixture.connected();
   await follow('c', { since: 'earliest' });
-  assert.deepEqual(await logged('c', 3), [{ subscribed: { recovered: true } }, 2, 3]);
+  assert.deepEqual(await logged('c', 4), [
+    { subscribed: { recovered: true } },
+    { missed: { reason: 'trimmed', from: 1, to: 1 } },
+    2,
+    3,
+  ]);
 });
 
 test('after a reconnect everything that was missed comes, in order and once', async () => {
@@ -322,6 +327,17 @@ test('latest asks for the newest only, and takes jumps as they come', async () =
   assert.equal(connection.received.length, 1);
 });
 
+test('latest is recovered from another history too, as long as there is a newest', async () => {
+  const first = await fixture.connected();
+  await follow('c', { mode: 'latest' });
+  publish('c', 1);
+  await logged('c', 2);
+  fixture.store.restart('two');
+  publish('c', 'fresh', 'newest');
+  await fixture.cut(first);
+  assert.deepEqual((await logged('c', 4)).slice(2), [{ subscribed: { recovered: true } }, 'newest']);
+});
+
 test('who wants everything turns latest off for all', async () => {
   const connection = await fixture.connected();
   await follow('c', { mode: 'latest' });
@@ -385,17 +401,19 @@ test('a renewal that is refused is an error, and leaving still leaves', async ()
   for (let command; command?.type !== 'unsubscribe';) command = await connection.next();
 });
 
-test('history() tells what is kept, part by part', async () => {
+test('history() tells what is kept, part by part or the newest of it', async () => {
   publish('c', 'a', 'b', 'c');
   await fixture.connected();
   await follow('c');
   const parts = await fixture.page.run(async () => {
-    const first = await window.subs.c.history({ limit: 2 });
-    return [first, await window.subs.c.history({ since: first.next })];
+    const { c } = window.subs;
+    const first = await c.history({ since: 'earliest', limit: 2 });
+    return [first, await c.history({ since: first.next }), await c.history({ limit: 1 })];
   });
   const head = { oldest: 1, top: 3, epoch: 'one' };
   assert.deepEqual(parts, [
     { publications: ['a', 'b'].map((data, i) => ({ offset: i + 1, data })), ...head, next: at(2) },
+    { publications: [{ offset: 3, data: 'c' }], ...head },
     { publications: [{ offset: 3, data: 'c' }], ...head },
   ]);
 });

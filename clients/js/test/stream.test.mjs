@@ -35,6 +35,7 @@ test('what comes next is handed on, what was there is dropped', () => {
   assert.deepEqual(taken(one, { offset: 8 }), []);
   assert.deepEqual(taken(one, { offset: 3 }), []);
   assert.deepEqual(one.cursor.position, at(8));
+  assert.deepEqual(taken(one, { offset: 9 }), [0], 'and the wire stands where it stood');
 });
 
 test('prev joins offsets that do not follow each other', () => {
@@ -71,12 +72,22 @@ test('a gap that comes again without any progress is a loss; with progress, or o
   assert.equal(taken(one, { offset: 12 }), 'broken');
 });
 
-test('in the mode latest a jump is as it should be', () => {
-  const { stream, readers, cursors } = asked(at(3));
+for (const since of [at(3), at(95, 'old'), 'earliest']) {
+  test(`in the mode latest only the newest follows ${JSON.stringify(since)}, and a jump is as it should be`, () => {
+    const { stream, readers, cursors } = asked(since);
+    stream.ask(cursors, true);
+    const outcomes = stream.settle(cursors, { epoch: 'e', offset: 89, top: 90, recovered: true, mode: 'latest' });
+    assert.deepEqual(outcomes, [{ recovered: true }]);
+    assert.deepEqual(taken({ stream, readers }, { offset: 90 }), [0]);
+    assert.deepEqual(taken({ stream, readers }, { offset: 95 }), [0]);
+  });
+}
+
+test('in the mode latest too, what cannot be had is a loss', () => {
+  const { stream, cursors } = asked(at(3));
   stream.ask(cursors, true);
-  stream.settle(cursors, { epoch: 'e', offset: 3, top: 90, recovered: true, mode: 'latest' });
-  assert.deepEqual(taken({ stream, readers }, { offset: 90 }), [0]);
-  assert.deepEqual(taken({ stream, readers }, { offset: 95 }), [0]);
+  const [outcome] = stream.settle(cursors, { epoch: 'e', offset: 90, top: 90, recovered: false, reason: 'trimmed' });
+  assert.deepEqual(outcome.loss, { reason: 'trimmed', from: 4, to: 90 });
 });
 
 test('position moves on without a call, and the next one joins', () => {
@@ -164,15 +175,26 @@ test('what cannot be given to the one behind is a loss for that one only', () =>
   assert.deepEqual(outcomes[1].loss, { reason: 'trimmed', from: 5, to: 7 });
 });
 
-test('who comes to a stream that stands begins at its top, in the midst of a replay too', () => {
-  const { stream, readers, cursors } = asked(at(2));
+test('who wants what comes next begins at the top, in the midst of a replay too', () => {
+  const { stream, readers, cursors } = asked(at(2), null);
   stream.settle(cursors, { epoch: 'e', offset: 2, top: 4, recovered: true });
+  assert.deepEqual(taken({ stream, readers }, { offset: 3 }), [0]);
   const late = { cursor: new Cursor(null) };
   assert.deepEqual(stream.join(late.cursor), {});
-  const both = { stream, readers: [...readers, late] };
-  assert.deepEqual(taken(both, { offset: 3 }), [0]);
-  assert.deepEqual(taken(both, { offset: 4 }), [0]);
-  assert.deepEqual(taken(both, { offset: 5 }), [0, 1]);
+  const all = { stream, readers: [...readers, late] };
+  assert.deepEqual(taken(all, { offset: 4 }), [0]);
+  assert.deepEqual(taken(all, { offset: 5 }), [0, 1, 2]);
+});
+
+test('who comes while the wire is renewed, from further back, asks again', () => {
+  const one = standing(7);
+  one.stream.ask(one.cursors, false);
+  const late = new Cursor(at(5));
+  assert.equal(one.stream.join(late), null);
+  const cursors = [...one.cursors, late];
+  const outcomes = one.stream.settle(cursors, { epoch: 'e', offset: 7, top: 7, recovered: true });
+  assert.deepEqual(outcomes, [{ recovered: true }, null]);
+  assert.deepEqual(one.stream.ask(cursors, false), at(5));
 });
 
 test('who comes with a position that the stream has not reached waits for it', () => {
@@ -206,6 +228,11 @@ test('positions of two epochs are asked for one after the other', () => {
   assert.deepEqual(called, [[0], [0], [0], [0, 1]]);
 });
 
+test('of two epochs the one that the server had last is asked for first', () => {
+  const one = standing(7);
+  assert.deepEqual(one.stream.since([...one.cursors, new Cursor(at(3, 'old'))]), at(7));
+});
+
 test('earliest comes before every position, and is one afterwards', () => {
   const { stream, cursors, since } = asked(at(3), 'earliest');
   assert.equal(since, 'earliest');
@@ -213,6 +240,20 @@ test('earliest comes before every position, and is one afterwards', () => {
   stream.settle(cursors, { epoch: 'e', offset: 0, top: 5, recovered: true });
   assert.deepEqual(cursors[1].position, at(0));
   assert.deepEqual(stream.since(cursors), at(0));
+});
+
+test('what earliest cannot bring is announced on the way, to those whom it concerns', () => {
+  const one = standing(7);
+  const first = { cursor: new Cursor('earliest') };
+  assert.equal(one.stream.join(first.cursor), null);
+  const both = { stream: one.stream, readers: [...one.readers, first] };
+  const cursors = both.readers.map(({ cursor }) => cursor);
+  one.stream.ask(cursors, false);
+  one.stream.settle(cursors, { epoch: 'e', offset: 0, top: 7, recovered: true });
+  const gone = { epoch: 'e', from: 1, to: 5, offset: 5, reason: 'trimmed', recoverable: false };
+  const { losses } = one.stream.miss(both.readers, gone);
+  assert.deepEqual(losses, [{ reader: first, loss: { reason: 'trimmed', from: 1, to: 5 } }]);
+  assert.deepEqual(taken(both, { offset: 6 }), [1]);
 });
 
 test('a second attempt of a publisher is known by its id after the epoch has changed', () => {
