@@ -63,7 +63,8 @@ class Connection {
 
   constructor(socket, answers) {
     this.#socket = socket;
-    this.#closed = once(socket, 'close').then(() => this.#code);
+    // Not `once` of node:events, which fails at an error; the end comes after that, too.
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve(this.#code)));
     socket.on('error', () => {}); // `close` follows.
     socket.on('data', (bytes) => {
       this.#buffer = Buffer.concat([this.#buffer, bytes]);
