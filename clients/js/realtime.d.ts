@@ -12,12 +12,26 @@ export interface StateInfo {
   retryIn?: number;
 }
 
+/** A place in a channel's history: the last publication that somebody has. */
+export interface Position {
+  /** Which life of the server's store; offsets of different ones are not comparable. */
+  epoch: string;
+  offset: number;
+}
+
+/** After what a subscription begins. `earliest`: with everything that the history holds. */
+export type Since = Position | 'earliest';
+
 /** What was broadcast to a channel, as it came over the wire. */
 export interface Publication {
   channel: string;
   data: any;
   /** The name that the application gave it. */
   event?: string;
+  /** Its place in the channel's history, if it has one. */
+  offset?: number;
+  /** Stands for the application's idempotency key. */
+  id?: string;
 }
 
 /** What was sent to this connection only, or to all connections of its user. */
@@ -26,15 +40,79 @@ export interface Message {
   event?: string;
   /** True when it went to all connections of the user. */
   user?: boolean;
+  /** Its place in the user's history, if there is one. */
+  offset?: number;
+  id?: string;
+}
+
+/** Something is gone for good: the page has to load its state again. */
+export interface Missed {
+  /** The channel, or `user` when it is about messages to the user. */
+  channel?: string;
+  user?: true;
+  /**
+   * `epoch`: the server's history is another one now. `trimmed`: it does not reach back so far. `ahead`: the position is
+   * none of this history. `no_history`: there is none. `gap`: it did not come. Others: as the server says.
+   */
+  reason?: string;
+  /** The first and the last offset that are gone, where they are known. */
+  from?: number;
+  to?: number;
+  /** How many are gone, in a channel without history. */
+  count?: number;
+}
+
+/** Who is in a channel. */
+export interface Member {
+  user: string;
+  /** What the user's token says about the user. */
+  info: any;
+  /** With so many connections, at the time of the question. */
+  connections?: number;
+}
+
+/** How a subscription stands. */
+export interface Standing {
+  /** Whether everything since the position that the subscription had is there, or follows. Absent: it had none. */
+  recovered?: boolean;
+  /** Why not. */
+  reason?: string;
+  /** In channels with presence: who is in, by user. The same list as `Subscription.members`. */
+  members?: ReadonlyMap<string, { info: any }>;
+  /** Whether `members` names everybody, or `presence()` has to be asked for the rest. */
+  complete?: boolean;
+}
+
+/** A part of a channel's history. */
+export interface History {
+  publications: { offset: number; event?: string; data: any; id?: string }[];
+  /** The oldest offset that is kept, and the newest. */
+  oldest: number;
+  top: number;
+  /** Null: the channel has no history. */
+  epoch: string | null;
+  /** Where the next part begins, if there is one: the `since` of the next call. */
+  next?: Position;
 }
 
 export interface Options {
   /** Who this is. Without tokens the server believes it only under `insecure_identity`. */
   userId?: string | number;
+  /** From where messages to the user are wanted, in a server that keeps them. */
+  userSince?: Since;
+  /** Whether positions survive a reload of the page, in sessionStorage. */
+  persist?: boolean;
   /** The shortest and the longest wait (ms) before connecting again: 300 and 20,000. */
   backoff?: { min?: number; max?: number };
   /** How long (ms) the server may take to greet, and to answer a ping: 10,000. */
   timeout?: number;
+}
+
+export interface SubscribeOptions {
+  /** From where publications are wanted, in a channel with history; from now on, if absent. */
+  since?: Since | null;
+  /** `latest`: of what was missed, the newest publication is enough. */
+  mode?: 'stream' | 'latest';
 }
 
 export type RealtimeEvents = {
@@ -42,13 +120,20 @@ export type RealtimeEvents = {
   state: [state: State, info: StateInfo];
   /** Something was sent to this connection or to its user. */
   message: [data: any, message: Message];
+  /** Messages to the user are gone for good; or publications are, and their subscription does not listen. */
+  missed: [missed: Missed];
   /** Something was refused, and no listener of a subscription took it. */
   error: [error: RealtimeError];
 };
 
 export type SubscriptionEvents = {
-  /** The subscription stands; again after every reconnect. */
-  subscribed: [];
+  /** The subscription stands; again after every reconnect, and when it had to be renewed. */
+  subscribed: [standing: Standing];
+  /** Something is gone for good. */
+  missed: [missed: Missed];
+  /** A user came, with the first connection; a user left, with the last. */
+  join: [member: Member];
+  leave: [member: Member];
   /** The server refused it. It is tried again after the next reconnect. */
   error: [error: RealtimeError];
 };
@@ -63,6 +148,10 @@ export interface RealtimeError extends Error {
 /** One listener's interest in one channel. */
 export interface Subscription {
   readonly channel: string;
+  /** Up to where the callback has been called; null in channels without history, and until `subscribed`. */
+  readonly position: Position | null;
+  /** Who is in, by user, kept up to date; null in channels without presence, and until `subscribed`. */
+  readonly members: ReadonlyMap<string, { info: any }> | null;
   /** Ends it. The callback is not called any more, not even for what has arrived already. */
   unsubscribe(): void;
   /** Adds a listener; the function returned removes it. */
@@ -70,6 +159,12 @@ export interface Subscription {
     name: Name,
     callback: (...args: SubscriptionEvents[Name]) => void,
   ): () => void;
+  /** The same as `on('missed', callback)`. */
+  onMissed(callback: (missed: Missed) => void): () => void;
+  /** Asks for what the channel's history holds after `since`; without it, for the newest. */
+  history(query?: { since?: Since | null; limit?: number }): Promise<History>;
+  /** Asks for everybody who is in. */
+  presence(): Promise<Member[]>;
 }
 
 /** A connection that restores itself and its subscriptions until it is closed. */
@@ -81,8 +176,14 @@ export class Realtime {
   readonly connectionId: string | null;
   /** The user that the server takes this connection for. */
   readonly user: string | null;
-  /** Calls `callback` for everything broadcast to `channel` from now on, over all reconnects. */
-  subscribe(channel: string, callback: (data: any, publication: Publication) => void): Subscription;
+  /** Up to where messages to the user have come; null unless the server keeps them. */
+  readonly userPosition: Position | null;
+  /** Calls `callback` for everything broadcast to `channel` from now on, or after `since`, over all reconnects. */
+  subscribe(
+    channel: string,
+    callback: (data: any, publication: Publication) => void,
+    options?: SubscribeOptions,
+  ): Subscription;
   /** Adds a listener; the function returned removes it. */
   on<Name extends keyof RealtimeEvents>(name: Name, callback: (...args: RealtimeEvents[Name]) => void): () => void;
   /** Ends the connection and all subscriptions, for good. */

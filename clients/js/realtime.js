@@ -1,469 +1,6 @@
-/**
- * Browser client of the realtime server: one connection, any number of subscriptions.
- *
- *     const rt = new Realtime('ws://host:8080');
- *     const sub = rt.subscribe('orders.42', (data, publication) => { … });
- *     sub.unsubscribe();
- *
- * It works in pages and in workers, as a module and, generated from it, as the classic script realtime.global.js.
- * The manual is docs/browser-api.md, the protocol docs/protocol.md.
- *
- * @import {State, StateInfo, Publication, Options, RealtimeEvents, SubscriptionEvents} from './realtime.d.ts'
- * @import * as types from './realtime.d.ts'
- */
+// Generated from clients/js/src/ by build.mjs. Do not edit.
 
-/** A connection that lasted this long (ms) was a good one: the backoff starts anew after it. */
-const STABLE = 5_000;
-/** Channels in one `register`: far below the server's 64 KiB for a message, whatever their names are. */
-const BATCH = 50;
-/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
-const RATE = 0.08;
-const BURST = 160;
-/** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
-const RETRY = 1_000;
-const TEMPORARY = ['rate_limited', 'unavailable'];
-/** The longest time that setTimeout can wait. */
-const LONGEST = 0x7fffffff;
-
-/** @implements {types.RealtimeError} */
-class RealtimeError extends Error {
-  name = 'RealtimeError';
-
-  /**
-   * @param {string} code
-   * @param {string} message
-   * @param {string} [channel]
-   */
-  constructor(code, message, channel) {
-    super(channel === undefined ? message : `${message} (channel ${JSON.stringify(channel)})`);
-    this.code = code;
-    this.channel = channel;
-  }
-}
-
-/**
- * A connection that restores itself and its subscriptions until it is closed. What is public is told in realtime.d.ts.
- *
- * @implements {types.Realtime}
- */
-export class Realtime {
-  #url;
-  #userId;
-  #backoff;
-  #timeout;
-  /** @type {Events<RealtimeEvents>} */
-  #events = new Events('state', 'message', 'error');
-  #pageEvents = new AbortController();
-  /** @type {State} */
-  #state = 'connecting';
-  /** @type {WebSocket | undefined} */
-  #socket;
-  /** @type {string | null} */
-  #connectionId = null;
-  /** @type {string | null} */
-  #user = null;
-
-  /** The one timer: the greeting's deadline, the watch over silence, or the next attempt, depending on the state. */
-  #timer = 0;
-  #attempts = 0;
-  #connectedAt = Infinity;
-  #notBefore = 0;
-  #heardAt = 0;
-  #silence = 0;
-  #probing = false;
-
-  /** @type {Map<string, Channel>} Every channel that is wanted or on the wire. */
-  #channels = new Map();
-  /** @type {Set<Channel>} Those where what is wanted and what is on the wire may differ. */
-  #dirty = new Set();
-  #flushing = false;
-  #lastId = 0;
-  #budget = BURST;
-  #budgetAt = 0;
-
-  /**
-   * @param {string | URL} url
-   * @param {Options} [options]
-   */
-  constructor(url, { userId, backoff: { min = 300, max = 20_000 } = {}, timeout = 10_000 } = {}) {
-    if (!(min > 0 && max >= min && timeout > 0)) throw new RangeError('times are in ms, above 0, and min ≤ max');
-    this.#url = webSocketUrl(url);
-    this.#userId = userId;
-    this.#backoff = { min, max };
-    this.#timeout = timeout;
-    this.#connect();
-    this.#followPage();
-  }
-
-  get state() {
-    return this.#state;
-  }
-
-  get connectionId() {
-    return this.#connectionId;
-  }
-
-  get user() {
-    return this.#user;
-  }
-
-  /**
-   * @param {string} name
-   * @param {(data: any, publication: Publication) => void} callback
-   * @returns {types.Subscription}
-   */
-  subscribe(name, callback) {
-    checkName(name);
-    checkCallback(callback);
-    /** @type {Events<SubscriptionEvents>} */
-    const events = new Events('subscribed', 'error');
-    const entry = { callback, events, told: false };
-    const channel = this.#channels.get(name) ?? { name, entries: new Set(), on: false, pending: 0, failed: false };
-    if (this.#state === 'closed') {
-      queueMicrotask(() => this.#fail(entry, new RealtimeError('closed', 'the connection is closed', name)));
-    } else {
-      this.#channels.set(name, channel);
-      channel.entries.add(entry);
-      channel.failed = false;
-      this.#touch(channel);
-    }
-    return {
-      channel: name,
-      unsubscribe: () => {
-        if (channel.entries.delete(entry)) this.#touch(channel);
-      },
-      on: (event, listener) => events.on(event, listener),
-    };
-  }
-
-  /**
-   * @template {keyof RealtimeEvents} Name
-   * @param {Name} name
-   * @param {(...args: RealtimeEvents[Name]) => void} callback
-   */
-  on(name, callback) {
-    return this.#events.on(name, callback);
-  }
-
-  close() {
-    this.#end({ code: 1000, reason: 'closed by the page' });
-  }
-
-  // The connection
-
-  #connect() {
-    const socket = new WebSocket(this.#url);
-    socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code, reason }) => this.#lose({ code, reason });
-    this.#socket = socket;
-    this.#after(this.#timeout, () => this.#lose({ reason: 'the server did not answer' }));
-    this.#enter('connecting');
-  }
-
-  /** @param {{connection: string, ping?: number}} welcome `ping`: seconds of silence that are normal. */
-  #greeted({ connection, ping = 0 }) {
-    this.#connectionId = connection;
-    this.#connectedAt = performance.now();
-    this.#silence = ping > 0 ? ping * 1_000 : Infinity;
-    this.#budget = BURST;
-    this.#watch();
-    if (this.#userId !== undefined) this.#send({ action: 'register', userId: this.#userId, channels: [] });
-    for (const channel of this.#channels.values()) this.#touch(channel);
-    this.#enter('connected');
-  }
-
-  /**
-   * The connection is gone or given up: tries again later, or when the page wakes up if `after` is infinite.
-   *
-   * @param {StateInfo & {after?: number}} cause
-   */
-  #lose({ code, reason, after = 0 }) {
-    this.#detach();
-    if (performance.now() - this.#connectedAt > STABLE) this.#attempts = 0;
-    this.#connectedAt = Infinity;
-    const retryIn = Math.max(after, this.#delay());
-    if (after < Infinity) this.#notBefore = Math.max(this.#notBefore, performance.now() + after);
-    this.#after(retryIn, () => this.#connect());
-    this.#enter('disconnected', { code, reason, retryIn });
-  }
-
-  /** Full jitter, so that the pages of a restarted server do not all come back at once. */
-  #delay() {
-    const { min, max } = this.#backoff;
-    this.#attempts += 1;
-    return min + Math.random() * (Math.min(max, min * 2 ** this.#attempts) - min);
-  }
-
-  /** @param {StateInfo} info */
-  #end(info) {
-    if (this.#state === 'closed') return;
-    this.#detach();
-    clearTimeout(this.#timer);
-    this.#pageEvents.abort();
-    for (const channel of this.#channels.values()) channel.entries.clear();
-    this.#channels.clear();
-    this.#enter('closed', info);
-  }
-
-  /** Leaves the socket alone, whatever it may still say, and forgets what was true of it only. */
-  #detach() {
-    const socket = this.#socket;
-    if (socket) {
-      socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
-    this.#socket = undefined;
-    this.#connectionId = this.#user = null;
-    for (const channel of this.#channels.values()) {
-      channel.on = channel.failed = false;
-      channel.pending = 0;
-      for (const entry of channel.entries) entry.told = false;
-      this.#touch(channel);
-    }
-  }
-
-  /**
-   * The last step of every change, since listeners may do anything, closing included.
-   *
-   * @param {State} state
-   * @param {StateInfo} [info]
-   */
-  #enter(state, info = {}) {
-    this.#state = state;
-    this.#events.emit('state', state, info);
-  }
-
-  /** Browsers hide the server's WebSocket pings, so silence is answered by a `ping` of our own. */
-  #watch() {
-    const left = this.#heardAt + this.#silence - performance.now();
-    if (left > 0) this.#after(left, () => this.#watch());
-    else this.#probe();
-  }
-
-  #probe() {
-    this.#probing = true;
-    this.#send({ type: 'ping' });
-    this.#after(this.#timeout, () => {
-      if (this.#probing) this.#lose({ reason: 'the server fell silent' });
-      else this.#watch();
-    });
-  }
-
-  /** The network or the page is back: what was true before may not be true now. */
-  #wake() {
-    if (this.#state === 'connected' && !this.#probing) this.#probe();
-    // Without waiting any longer than the server asked for.
-    if (this.#state === 'disconnected') this.#after(this.#notBefore - performance.now(), () => this.#connect());
-  }
-
-  #followPage() {
-    // Workers have some of these events; what has no events at all (node) does without.
-    const { signal } = this.#pageEvents;
-    /** @type {(type: string, listener: (event: any) => void) => void} */
-    const on = (type, listener) => globalThis.addEventListener?.(type, listener, { signal });
-    on('online', () => this.#wake());
-    on('resume', () => this.#wake());
-    on('visibilitychange', () => document.visibilityState === 'visible' && this.#wake());
-    // A page in the back/forward cache must hold no connection, and comes back as if nothing had happened.
-    on('pagehide', () => this.#lose({ reason: 'the page is hidden', after: Infinity }));
-    on('pageshow', ({ persisted }) => persisted && this.#wake());
-  }
-
-  // Messages
-
-  /** @param {unknown} text */
-  #receive(text) {
-    this.#heardAt = performance.now();
-    this.#probing = false;
-    const message = parse(text);
-    switch (message?.type) {
-      case 'welcome':
-        return this.#greeted(message);
-      case 'broadcast_update':
-        return this.#deliver(message);
-      case 'message':
-        return void this.#events.emit('message', message.data, message);
-      case 'subscribed':
-      case 'unsubscribed':
-        return this.#answered(message, message.type === 'subscribed');
-      case 'error':
-        return this.#refused(message);
-      case 'connected':
-        return this.#identified(message);
-      case 'disconnect':
-        return this.#dismissed(message);
-      case undefined:
-        return this.#fail(undefined, new RealtimeError('bad_message', 'the server sent something that is no message'));
-    }
-  }
-
-  /** @param {{code?: number, reason?: string, reconnect?: boolean, after?: number}} disconnect */
-  #dismissed({ code, reason, reconnect, after }) {
-    if (reconnect === false) this.#end({ code, reason });
-    else this.#lose({ code, reason, after: Math.min(Number(after) || 0, LONGEST) });
-  }
-
-  /** @param {Publication} publication */
-  #deliver(publication) {
-    const entries = this.#channels.get(publication.channel)?.entries ?? new Set();
-    // A copy: callbacks may subscribe and unsubscribe. Who subscribes now wants what comes next.
-    for (const entry of [...entries]) if (entries.has(entry)) call(entry.callback, publication.data, publication);
-  }
-
-  /** @param {{user?: string | null}} connected */
-  #identified({ user = null }) {
-    this.#user = user;
-    if (this.#userId === undefined || user !== null) return;
-    this.#fail(undefined, new RealtimeError('anonymous', 'the server did not accept userId (see insecure_identity)'));
-  }
-
-  /**
-   * @param {{id?: number, channel: string}} reply
-   * @param {boolean} on
-   */
-  #answered({ id, channel: name }, on) {
-    const channel = this.#channels.get(name);
-    if (!channel || channel.pending !== id) return;
-    channel.on = on;
-    channel.pending = 0;
-    this.#touch(channel);
-  }
-
-  /** @param {{id?: number, channel?: string, code: string, message: string}} error */
-  #refused({ id, channel: name, code, message }) {
-    const error = new RealtimeError(code, message, name);
-    const refused = [...this.#channels.values()].filter(
-      (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
-    );
-    if (!refused.length) this.#fail(undefined, error);
-    for (const channel of refused) {
-      channel.pending = 0;
-      if (TEMPORARY.includes(code)) {
-        setTimeout(() => this.#touch(channel), RETRY);
-      } else {
-        channel.on = false;
-        channel.failed = true;
-        for (const entry of [...channel.entries]) this.#fail(entry, error);
-        this.#touch(channel);
-      }
-    }
-  }
-
-  /**
-   * Tells the first who listens: the subscription, this object's listeners, the page's console and error handlers.
-   *
-   * @param {Entry | undefined} entry
-   * @param {RealtimeError} error
-   */
-  #fail(entry, error) {
-    if (!entry?.events.emit('error', error) && !this.#events.emit('error', error)) report(error);
-  }
-
-  // Subscriptions: what is wanted and what is on the wire are brought together once per turn, so that a page may
-  // subscribe and unsubscribe as it likes. A channel with a command under way waits for its answer.
-
-  /** @param {Channel} channel */
-  #touch(channel) {
-    if (this.#channels.get(channel.name) === channel) this.#dirty.add(channel);
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => this.#flush());
-  }
-
-  #flush() {
-    this.#flushing = false;
-    const channels = [...this.#dirty].filter((channel) => !channel.pending);
-    this.#dirty.clear();
-    /** @type {Channel[]} */
-    const joining = [];
-    for (const channel of channels) {
-      if (!channel.entries.size) this.#leave(channel);
-      else if (channel.on) this.#tell(channel);
-      else if (!channel.failed) joining.push(channel);
-    }
-    while (joining.length) this.#join(joining.splice(0, BATCH));
-    if (!this.#dirty.size) return;
-    this.#flushing = true;
-    setTimeout(() => this.#flush(), 1 / RATE);
-  }
-
-  /** @param {Channel} channel */
-  #leave(channel) {
-    if (!channel.on) this.#channels.delete(channel.name);
-    else this.#command([channel], { type: 'unsubscribe', channel: channel.name });
-  }
-
-  /** @param {Channel[]} channels */
-  #join(channels) {
-    if (this.#state !== 'connected') return; // The greeting touches them all.
-    const names = channels.map(({ name }) => name);
-    const one = { type: 'subscribe', channel: names[0] };
-    this.#command(channels, names.length === 1 ? one : { action: 'register', channels: names });
-  }
-
-  /** @param {Channel} channel */
-  #tell(channel) {
-    for (const entry of [...channel.entries]) {
-      if (entry.told || !channel.on || !channel.entries.has(entry)) continue;
-      entry.told = true;
-      entry.events.emit('subscribed');
-    }
-  }
-
-  /**
-   * Sends a command about `channels`, or leaves them dirty when commands come too fast.
-   *
-   * @param {Channel[]} channels
-   * @param {object} command
-   */
-  #command(channels, command) {
-    const now = performance.now();
-    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
-    this.#budgetAt = now;
-    if (this.#budget < 1) {
-      for (const channel of channels) this.#dirty.add(channel);
-      return;
-    }
-    this.#budget -= 1;
-    const id = ++this.#lastId;
-    for (const channel of channels) channel.pending = id;
-    this.#send({ ...command, id });
-  }
-
-  /** @param {object} message */
-  #send(message) {
-    this.#socket?.send(JSON.stringify(message));
-  }
-
-  /**
-   * @param {number} ms
-   * @param {() => void} action
-   */
-  #after(ms, action) {
-    clearTimeout(this.#timer);
-    if (ms < Infinity) this.#timer = setTimeout(action, Math.min(ms, LONGEST));
-  }
-}
-
-/**
- * One subscriber of a channel. `told`: it knows that the subscription stands.
- *
- * @typedef {object} Entry
- * @property {(data: any, publication: Publication) => void} callback
- * @property {Events<SubscriptionEvents>} events
- * @property {boolean} told
- */
-
-/**
- * A channel, shared by its entries. `pending`: the id of the command under way, or 0.
- *
- * @typedef {object} Channel
- * @property {string} name
- * @property {Set<Entry>} entries
- * @property {boolean} on
- * @property {number} pending
- * @property {boolean} failed
- */
+/** Listeners, and callbacks of the page, which may do anything and throw anything. */
 
 /**
  * Listeners by event.
@@ -533,6 +70,1206 @@ function report(error) {
   });
 }
 
+/** @param {unknown} callback */
+function checkCallback(callback) {
+  if (typeof callback !== 'function') throw new TypeError(`the callback is no function but ${String(callback)}`);
+}
+
+/**
+ * Who is in a channel.
+ *
+ * @import {Member} from './realtime.d.ts'
+ */
+
+class Members {
+  /** By user, kept up to date in place; null as long as the server has given no list. @type {Map<string, {info: any}> | null} */
+  list = null;
+  /** Whether the list names everybody, or only the first page. */
+  complete = false;
+  /** Lists that are being fetched, and take part in what happens meanwhile. @type {Set<Gathering>} */
+  #gatherings = new Set();
+
+  /**
+   * The list that came with a subscription; none, if the channel has no presence.
+   *
+   * @param {Member[] | undefined} members
+   * @param {string | null} [next]
+   */
+  reset(members, next) {
+    for (const gathering of this.#gatherings) gathering.stale = true;
+    this.complete = false;
+    if (members) this.#fill(members, (next ?? undefined) === undefined);
+    else this.list = null;
+  }
+
+  /**
+   * @param {Member} member
+   * @returns {boolean} Whether that is news.
+   */
+  join(member) {
+    const { user, info } = member;
+    const known = this.list?.has(user) ?? false;
+    this.list?.set(user, { info });
+    for (const { found } of this.#gatherings) found.set(user, { connections: 1, ...member });
+    return !known;
+  }
+
+  /**
+   * @param {Member} member
+   * @returns {boolean} Whether that is news.
+   */
+  leave({ user }) {
+    const known = this.list?.delete(user) ?? false;
+    for (const { found } of this.#gatherings) found.delete(user);
+    return known || !this.complete;
+  }
+
+  /**
+   * Fetches everybody, page by page.
+   *
+   * @param {(after: string | undefined) => Promise<{members: Member[], next?: string | null}>} page
+   * @returns {Promise<Member[]>}
+   */
+  async gather(page) {
+    /** @type {Gathering} */
+    const gathering = { found: new Map(), stale: false };
+    this.#gatherings.add(gathering);
+    try {
+      /** @type {string | undefined} */
+      let after;
+      for (let more = true; more;) {
+        const { members, next } = await page(after);
+        // A new connection has not heard who came and went during the pages before.
+        const restart = gathering.stale && after !== undefined;
+        gathering.stale = false;
+        if (restart) gathering.found.clear();
+        else for (const member of members) gathering.found.set(member.user, member);
+        after = restart ? undefined : (next ?? undefined);
+        more = restart || after !== undefined;
+      }
+    } finally {
+      this.#gatherings.delete(gathering);
+    }
+    const everybody = [...gathering.found.values()];
+    if (this.list) this.#fill(everybody, true);
+    return everybody;
+  }
+
+  /**
+   * @param {Member[]} members
+   * @param {boolean} complete
+   */
+  #fill(members, complete) {
+    this.list ??= new Map();
+    this.list.clear();
+    for (const { user, info } of members) this.list.set(user, { info });
+    this.complete = complete;
+  }
+}
+
+/** @typedef {{found: Map<string, Member>, stale: boolean}} Gathering */
+
+/**
+ * Order and recovery of one stream (a channel, or what is sent to one user), without any I/O: what the wire brings goes
+ * in, and out comes who is called and what is gone.
+ *
+ * One stream on the wire may serve several readers. Each has a `Cursor` of its own, so the wire can go back for the one
+ * that is behind, and no other one is given anything twice.
+ *
+ * @import {Position, Since} from './realtime.d.ts'
+ */
+
+/** How many publications' ids a reader remembers, to know them again in another epoch. */
+const IDS = 200;
+
+/**
+ * What is gone for good.
+ *
+ * @typedef {{reason?: string, from?: number, to?: number, count?: number}} Loss
+ */
+
+/**
+ * How a subscription came to stand, for one reader. `recovered` is there if the reader came with a position.
+ *
+ * @typedef {{recovered?: boolean, reason?: string, loss?: Loss}} Outcome
+ */
+
+/**
+ * What to do with something from the wire: call `readers`, after telling each loss to its reader; or, if it is `broken`,
+ * subscribe again.
+ *
+ * @template {Reader} Kind
+ * @typedef {{readers: Kind[], losses: {reader: Kind, loss: Loss}[], broken: boolean}} Verdict
+ */
+
+/** @typedef {{cursor: Cursor}} Reader */
+
+/** What one reader has had. */
+class Cursor {
+  /** Up to where; null while that is open: from now on, or a stream without history. @type {Since | null} */
+  at;
+  /** Whether the wire is not where this reader needs it yet; until then nothing is for it. */
+  waiting = true;
+  /** The epochs in which ids came, oldest first. @type {Map<string, string>} */
+  #ids = new Map();
+
+  /** @param {Since | null} since */
+  constructor(since) {
+    this.at = since;
+  }
+
+  /** @type {Position | null} */
+  get position() {
+    return this.at === 'earliest' ? null : this.at;
+  }
+
+  /** @param {Position} position */
+  isBehind({ epoch, offset }) {
+    const { position } = this;
+    return !this.waiting && (position?.epoch !== epoch || position.offset < offset);
+  }
+
+  /**
+   * The publication at `position` is there. Returns whether it is new to the reader.
+   *
+   * A key that comes back in the same epoch is one that the server has forgotten and taken anew. In another epoch it is
+   * a publisher's second attempt, after a crash which the first one outlived in this page only.
+   *
+   * @param {Position} position
+   * @param {string} [id]
+   */
+  advance(position, id) {
+    if (!this.isBehind(position)) return false;
+    this.at = position;
+    if (id === undefined) return true;
+    const before = this.#ids.get(id) ?? position.epoch;
+    this.#ids.delete(id);
+    this.#ids.set(id, position.epoch);
+    const [oldest] = this.#ids.keys();
+    if (this.#ids.size > IDS) this.#ids.delete(oldest);
+    return before === position.epoch;
+  }
+}
+
+class Stream {
+  /** Where the wire stands; null without history. @type {Position | null} */
+  position = null;
+  /** Whether only the newest publication is asked for: then a jump is no loss. */
+  latest = false;
+  /** Whether what comes is of no use until the next reply. */
+  #broken = false;
+  /** The newest offset that is known of. */
+  #top = 0;
+  /** @type {Since | null} */
+  #asked = null;
+  /** From where a repair was tried last. */
+  #repairedAt = -1;
+
+  /** A new connection: every repair may be tried once more. */
+  reset() {
+    this.#repairedAt = -1;
+  }
+
+  /**
+   * From where the wire has to begin for `cursors`: the one that is furthest behind. When their epochs differ only one
+   * can be asked for; it is the one known last, or else that of the latest reader, and `settle` sees to the others.
+   *
+   * @param {Cursor[]} cursors
+   * @returns {Since | null}
+   */
+  since(cursors) {
+    if (cursors.some(({ at }) => at === 'earliest')) return 'earliest';
+    const positions = cursors.flatMap(({ position }) => position ?? []);
+    const of = (/** @type {string | undefined} */ epoch) => positions.filter((position) => position.epoch === epoch);
+    const known = of(this.position?.epoch);
+    const candidates = known.length ? known : of(positions[positions.length - 1]?.epoch);
+    return candidates.length ? candidates.reduce((a, b) => (b.offset < a.offset ? b : a)) : null;
+  }
+
+  /**
+   * Like `since`, for a command that is sent now.
+   *
+   * @param {Cursor[]} cursors
+   * @param {boolean} latest
+   */
+  ask(cursors, latest) {
+    this.latest = latest;
+    this.#asked = this.since(cursors);
+    return this.#asked;
+  }
+
+  /**
+   * A reader comes to a stream that stands. Returns its outcome, or null if the wire has to go back for it.
+   *
+   * @param {Cursor} cursor
+   * @returns {Outcome | null}
+   */
+  join(cursor) {
+    const { position } = this;
+    if (!position) return withoutHistory(cursor);
+    const { at } = cursor;
+    if (at === 'earliest' || (at?.epoch === position.epoch && at.offset < position.offset)) return null;
+    cursor.waiting = false;
+    if (at?.epoch === position.epoch) return { recovered: true };
+    cursor.at = { epoch: position.epoch, offset: this.#top };
+    return at ? { recovered: false, reason: 'epoch', loss: { reason: 'epoch' } } : {};
+  }
+
+  /**
+   * The reply to what was asked. Returns the outcomes in the order of `cursors`, null for one that has to ask again.
+   *
+   * @param {Cursor[]} cursors
+   * @param {{epoch?: string, offset?: number, top?: number, recovered?: boolean, reason?: string}} reply
+   * @returns {(Outcome | null)[]}
+   */
+  settle(cursors, { epoch, offset = 0, top = offset, recovered = true, reason = 'gap' }) {
+    if (epoch === undefined) {
+      this.#broken = false;
+      this.position = null;
+      return cursors.map(withoutHistory);
+    }
+    this.position = { epoch, offset };
+    this.#top = top;
+    const outcomes = cursors.map((cursor) => {
+      const outcome = this.#settleOne(cursor, this.#position(), recovered, reason);
+      cursor.waiting = !outcome;
+      return outcome;
+    });
+    this.#broken = outcomes.includes(null);
+    return outcomes;
+  }
+
+  /**
+   * @param {Cursor} cursor
+   * @param {Position} position
+   * @param {boolean} recovered
+   * @param {string} reason
+   * @returns {Outcome | null}
+   */
+  #settleOne(cursor, position, recovered, reason) {
+    const { at } = cursor;
+    const { epoch, offset } = position;
+    if (at === null) {
+      cursor.at = { epoch, offset: this.#top };
+      return {};
+    }
+    const asked = this.#asked;
+    const covered =
+      asked === 'earliest' || (at !== 'earliest' && asked?.epoch === at.epoch && asked.offset <= at.offset);
+    if (at !== 'earliest' && at.epoch === epoch && at.offset >= offset && at.offset <= this.#top) {
+      return { recovered: true };
+    }
+    if (!covered && (at === 'earliest' || (at.epoch === epoch && at.offset < offset))) return null;
+    cursor.at = position;
+    // The newest publication makes up for all before it, whatever the epoch.
+    if (covered && recovered && (this.latest || at === 'earliest')) return { recovered };
+    if (at === 'earliest') return { recovered: false, reason, loss: { reason } };
+    if (at.epoch !== epoch) return { recovered: false, reason: 'epoch', loss: { reason: 'epoch' } };
+    if (at.offset > this.#top) return { recovered: false, reason: 'ahead', loss: { reason: 'ahead' } };
+    return { recovered: false, reason, loss: { reason, from: at.offset + 1, to: offset } };
+  }
+
+  /**
+   * A publication.
+   *
+   * @template {Reader} Kind
+   * @param {Kind[]} readers
+   * @param {{offset?: number, prev?: number, id?: string}} frame
+   * @returns {Verdict<Kind>}
+   */
+  take(readers, { offset, prev = (offset ?? 0) - 1, id }) {
+    const { position } = this;
+    if (offset === undefined || !position) return verdict({ readers: present(readers) });
+    if (this.#broken || offset <= position.offset) return verdict({});
+    const jump = prev > position.offset && !this.latest;
+    if (jump && this.#repair()) return verdict({ broken: true });
+    const losses = jump ? this.#lose(readers, { ...position, offset: prev }, { reason: 'gap', to: prev }) : [];
+    const here = this.#move(position.epoch, offset);
+    return verdict({ readers: readers.filter(({ cursor }) => cursor.advance(here, id)), losses });
+  }
+
+  /**
+   * Nothing up to `offset` was meant for this connection.
+   *
+   * @param {Reader[]} readers
+   * @param {number} offset
+   */
+  skip(readers, offset) {
+    const { position } = this;
+    if (!position || this.#broken || offset <= position.offset) return;
+    const here = this.#move(position.epoch, offset);
+    for (const { cursor } of readers) cursor.advance(here);
+  }
+
+  /**
+   * The server has left something out.
+   *
+   * @template {Reader} Kind
+   * @param {Kind[]} readers
+   * @param {{epoch?: string, offset?: number, recoverable?: boolean} & Loss} frame
+   * @returns {Verdict<Kind>}
+   */
+  miss(readers, { epoch, offset, recoverable, reason, from, to, count }) {
+    const { position } = this;
+    const loss = given({ reason, from, to, count });
+    if (offset === undefined || !position) {
+      return verdict({ losses: present(readers).map((reader) => ({ reader, loss })) });
+    }
+    const sameEpoch = epoch === undefined || epoch === position.epoch;
+    // While it is broken the reply will tell, from where the readers stand.
+    if (this.#broken || (sameEpoch && offset <= position.offset)) return verdict({});
+    if (recoverable && this.#repair()) return verdict({ broken: true });
+    const here = this.#move(epoch ?? position.epoch, offset);
+    return verdict({ losses: this.#lose(readers, here, loss) });
+  }
+
+  /** Whether asking again from here may help: not if it did not get any further the last time. */
+  #repair() {
+    const at = this.#position().offset;
+    if (at === this.#repairedAt) return false;
+    this.#repairedAt = at;
+    this.#broken = true;
+    return true;
+  }
+
+  /**
+   * @template {Reader} Kind
+   * @param {Kind[]} readers
+   * @param {Position} to
+   * @param {Loss} loss
+   */
+  #lose(readers, to, loss) {
+    return readers
+      .filter(({ cursor }) => cursor.isBehind(to))
+      .map((reader) => {
+        const { position } = reader.cursor;
+        reader.cursor.at = to;
+        return { reader, loss: position?.epoch === to.epoch ? { ...loss, from: position.offset + 1 } : loss };
+      });
+  }
+
+  /**
+   * @param {string} epoch
+   * @param {number} offset
+   */
+  #move(epoch, offset) {
+    this.#top = epoch === this.position?.epoch ? Math.max(this.#top, offset) : offset;
+    return (this.position = { epoch, offset });
+  }
+
+  #position() {
+    if (!this.position) throw new Error('a stream without history has no position');
+    return this.position;
+  }
+}
+
+/**
+ * @param {Cursor} cursor
+ * @returns {Outcome}
+ */
+function withoutHistory(cursor) {
+  const wanted = cursor.at !== null;
+  cursor.at = null;
+  cursor.waiting = false;
+  return wanted ? { recovered: false, reason: 'no_history', loss: { reason: 'no_history' } } : {};
+}
+
+/**
+ * Without what is not known.
+ *
+ * @param {Loss} loss
+ * @returns {Loss}
+ */
+function given(loss) {
+  return Object.fromEntries(Object.entries(loss).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * @template {Reader} Kind
+ * @param {Kind[]} readers
+ */
+function present(readers) {
+  return readers.filter(({ cursor }) => !cursor.waiting);
+}
+
+/**
+ * @template {Reader} Kind
+ * @param {Partial<Verdict<Kind>>} parts
+ * @returns {Verdict<Kind>}
+ */
+function verdict({ readers = [], losses = [], broken = false }) {
+  return { readers, losses, broken };
+}
+
+/**
+ * One channel and those who want it: they share its subscription on the wire.
+ *
+ * @import {Missed, Position, Publication, Since, Standing, SubscriptionEvents} from './realtime.d.ts'
+ * @import {Loss, Outcome, Verdict} from './stream.js'
+ */
+
+/** One subscriber of a channel. */
+class Entry {
+  /** @type {Events<SubscriptionEvents>} */
+  events = new Events('subscribed', 'error', 'missed', 'join', 'leave');
+  /** Whether it knows how the subscription stands. */
+  told = false;
+  /** @type {Outcome | null} */
+  outcome = null;
+
+  /**
+   * @param {(data: any, publication: Publication) => void} callback
+   * @param {Since | null} since
+   * @param {boolean} latest Whether the newest publication is all that matters.
+   */
+  constructor(callback, since, latest) {
+    this.callback = callback;
+    this.cursor = new Cursor(since);
+    this.latest = latest;
+  }
+}
+
+class Channel {
+  stream = new Stream();
+  members = new Members();
+  /** @type {Set<Entry>} */
+  entries = new Set();
+  /** Whether it is subscribed on the wire. */
+  on = false;
+  /** Whether it has to be subscribed again, although it is. */
+  renew = false;
+  /** The id of the command under way, or 0. */
+  pending = 0;
+  /** Whether the server refused it. */
+  failed = false;
+  #unheard;
+
+  /**
+   * @param {string} name
+   * @param {Position | null} resume Where the page stood before it was loaded again.
+   * @param {(missed: Missed) => void} unheard Told what is gone when a subscriber does not listen.
+   */
+  constructor(name, resume, unheard) {
+    this.name = name;
+    this.resume = resume;
+    this.#unheard = unheard;
+  }
+
+  /** What all of its subscribers have had. */
+  get position() {
+    const since = this.stream.since(this.#cursors());
+    return since === 'earliest' ? null : since;
+  }
+
+  /** Whether the newest publication is all that matters, to every subscriber. */
+  get latest() {
+    return [...this.entries].every(({ latest }) => latest);
+  }
+
+  /** @param {Entry} entry */
+  add(entry) {
+    this.entries.add(entry);
+    this.failed = false;
+    if (!this.on) return;
+    entry.outcome = this.stream.join(entry.cursor);
+    if (!entry.outcome || (this.stream.latest && !entry.latest)) this.renew = true;
+  }
+
+  /** What a subscription that is sent now has to ask for. */
+  ask() {
+    this.renew = false;
+    return this.stream.ask(this.#cursors(), this.latest);
+  }
+
+  /** The connection is gone. */
+  lost() {
+    this.on = this.renew = this.failed = false;
+    this.pending = 0;
+    this.stream.reset();
+    for (const entry of this.entries) entry.told = false;
+  }
+
+  /** @param {any} reply */
+  subscribed(reply) {
+    this.on = true;
+    this.resume = null;
+    const outcomes = this.stream.settle(this.#cursors(), reply);
+    [...this.entries].forEach((entry, i) => {
+      entry.outcome = outcomes[i];
+      entry.told = false;
+    });
+    this.members.reset(reply.members, reply.next);
+    this.renew = outcomes.includes(null) || (this.stream.latest && !this.latest);
+    this.tell();
+  }
+
+  /** Tells those who do not know yet how the subscription stands. */
+  tell() {
+    for (const entry of [...this.entries]) {
+      const { outcome, told } = entry;
+      if (told || !outcome || !this.on || !this.entries.has(entry)) continue;
+      entry.told = true;
+      entry.events.emit('subscribed', this.#standing(outcome));
+      if (outcome.loss) this.#missed(entry, outcome.loss);
+    }
+  }
+
+  /** @param {any} publication */
+  publication(publication) {
+    this.#act(this.stream.take([...this.entries], publication), publication);
+  }
+
+  /** @param {any} missed */
+  missed(missed) {
+    this.#act(this.stream.miss([...this.entries], missed), missed);
+  }
+
+  /** @param {{offset: number}} position */
+  skip({ offset }) {
+    this.stream.skip([...this.entries], offset);
+  }
+
+  /** @param {{type: string, member: import('./realtime.d.ts').Member}} presence */
+  presence({ type, member }) {
+    const event = type === 'join' ? 'join' : 'leave';
+    if (!this.members[event](member)) return;
+    for (const entry of [...this.entries]) if (entry.told && this.entries.has(entry)) entry.events.emit(event, member);
+  }
+
+  /**
+   * @param {Verdict<Entry>} verdict
+   * @param {any} publication
+   */
+  #act({ readers, losses, broken }, publication) {
+    if (broken) this.renew = true;
+    // Callbacks may subscribe and unsubscribe. Who subscribes now wants what comes next.
+    for (const { reader, loss } of losses) this.#missed(reader, loss);
+    for (const entry of readers) if (this.entries.has(entry)) call(entry.callback, publication.data, publication);
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {Loss} loss
+   */
+  #missed(entry, loss) {
+    const missed = { channel: this.name, ...loss };
+    if (this.entries.has(entry) && !entry.events.emit('missed', missed)) this.#unheard(missed);
+  }
+
+  /**
+   * @param {Outcome} outcome
+   * @returns {Standing}
+   */
+  #standing({ recovered, reason }) {
+    const { list, complete } = this.members;
+    return {
+      ...(recovered !== undefined && { recovered }),
+      ...(reason !== undefined && { reason }),
+      ...(list && { members: list, complete }),
+    };
+  }
+
+  #cursors() {
+    return [...this.entries].map(({ cursor }) => cursor);
+  }
+}
+
+/**
+ * What the page gives, checked where it is given: refused here, it is an exception with the page's own line in its stack
+ * and not an error from the server later on.
+ *
+ * @import * as types from './realtime.d.ts'
+ */
+
+/** The longest epoch (bytes) that a server takes. */
+const LONGEST_EPOCH = 64;
+
+/** @implements {types.RealtimeError} */
+class RealtimeError extends Error {
+  name = 'RealtimeError';
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {string} [channel]
+   */
+  constructor(code, message, channel) {
+    super(channel === undefined ? message : `${message} (channel ${JSON.stringify(channel)})`);
+    this.code = code;
+    this.channel = channel;
+  }
+}
+
+/** @param {string} channel */
+function checkName(channel) {
+  const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
+  if (!valid || bytes(channel) > 200) {
+    throw new TypeError(`a channel is a string of 1 to 200 bytes without control characters, not "${String(channel)}"`);
+  }
+}
+
+/**
+ * @param {types.Since | null | undefined} since
+ * @returns {types.Since | null} A copy, which nobody changes.
+ */
+function checkSince(since) {
+  if (since === undefined || since === null || since === 'earliest') return since ?? null;
+  if (!isPosition(since)) {
+    throw new TypeError(`since is "earliest" or a position {epoch, offset}, not ${JSON.stringify(since)}`);
+  }
+  return { epoch: since.epoch, offset: since.offset };
+}
+
+/**
+ * @param {any} value
+ * @returns {value is types.Position}
+ */
+function isPosition(value) {
+  const { epoch, offset } = value ?? {};
+  return typeof epoch === 'string' && bytes(epoch) <= LONGEST_EPOCH && Number.isSafeInteger(offset) && offset >= 0;
+}
+
+/** @param {string | undefined} mode */
+function checkMode(mode) {
+  if (mode !== undefined && mode !== 'stream' && mode !== 'latest') {
+    throw new TypeError(`mode is "stream" or "latest", not ${JSON.stringify(mode)}`);
+  }
+}
+
+/** @param {string | URL} url */
+function webSocketUrl(url) {
+  const absolute = new URL(url, globalThis.location?.href);
+  absolute.protocol = absolute.protocol.replace(/^http/, 'ws');
+  absolute.hash = '';
+  return absolute.href;
+}
+
+/** @param {string} text */
+function bytes(text) {
+  return new TextEncoder().encode(text).length;
+}
+
+/**
+ * What the page wants and what is on the wire, brought together once per turn, so that a page may subscribe and
+ * unsubscribe as it likes. A channel with a command under way waits for its answer.
+ *
+ * @import {Missed} from './realtime.d.ts'
+ * @import {Entry} from './channel.js'
+ * @import {Positions} from './positions.js'
+ */
+
+/** Channels in one `register`: with their positions far below the server's 64 KiB for a message, whatever their names. */
+const BATCH = 50;
+/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
+const RATE = 0.08;
+const BURST = 160;
+/** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
+const RETRY = 1_000;
+const TEMPORARY = ['rate_limited', 'unavailable'];
+const RESTING = -1;
+
+/**
+ * A question to the server. `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
+ *
+ * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
+ */
+
+/**
+ * @typedef {object} Wire
+ * @property {() => boolean} isOpen
+ * @property {() => string[]} previous The ids of former connections.
+ * @property {(command: object) => void} send
+ * @property {(entry: Entry | undefined, error: RealtimeError) => void} fail
+ * @property {(missed: Missed) => void} unheard
+ */
+
+class Channels {
+  #wire;
+  #positions;
+  /** @type {Map<string, Channel>} Every channel that is wanted or on the wire. */
+  #channels = new Map();
+  /** @type {Set<Channel>} Those where what is wanted and what is on the wire may differ. */
+  #dirty = new Set();
+  /** @type {Set<Request>} */
+  #requests = new Set();
+  #flushing = false;
+  #lastId = 0;
+  #budget = BURST;
+  #budgetAt = 0;
+
+  /**
+   * @param {Wire} wire
+   * @param {Positions | undefined} positions
+   */
+  constructor(wire, positions) {
+    this.#wire = wire;
+    this.#positions = positions;
+  }
+
+  /**
+   * The channel of that name, which is there as long as somebody wants it.
+   *
+   * @param {string} name
+   */
+  open(name) {
+    const resume = () => this.#positions?.channel(name) ?? null;
+    return this.#channels.get(name) ?? new Channel(name, resume(), this.#wire.unheard);
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {Entry} entry
+   */
+  add(channel, entry) {
+    this.#channels.set(channel.name, channel);
+    channel.add(entry);
+    this.#touch(channel);
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {Entry} entry
+   */
+  remove(channel, entry) {
+    if (!channel.entries.delete(entry)) return;
+    this.#moved(channel);
+    this.#touch(channel);
+  }
+
+  /**
+   * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
+   *
+   * @param {object} command
+   * @returns {Promise<any>}
+   */
+  request(command) {
+    return new Promise((resolve, reject) => {
+      this.#requests.add({ command, id: 0, resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  connected() {
+    this.#budget = BURST;
+    for (const channel of this.#channels.values()) this.#touch(channel);
+    this.#schedule();
+  }
+
+  lost() {
+    for (const request of this.#requests) request.id = 0;
+    for (const channel of this.#channels.values()) {
+      channel.lost();
+      this.#touch(channel);
+    }
+  }
+
+  /** Ends everything; positions that are kept stay. */
+  close() {
+    for (const channel of this.#channels.values()) channel.entries.clear();
+    this.#channels.clear();
+    for (const { reject } of this.#requests) reject(new RealtimeError('closed', 'the connection is closed'));
+    this.#requests.clear();
+  }
+
+  /** @param {any} message */
+  receive(message) {
+    const { type, id } = message;
+    if (type === 'error') return this.#refused(message);
+    if (type === 'history' || type === 'presence') return this.#replied(id, ({ resolve }) => resolve(message));
+    const channel = this.#channels.get(message.channel);
+    if (!channel) return;
+    switch (type) {
+      case 'broadcast_update':
+        channel.publication(message);
+        break;
+      case 'position':
+        channel.skip(message);
+        break;
+      case 'missed':
+        channel.missed(message);
+        break;
+      case 'join':
+      case 'leave':
+        return channel.presence(message);
+      case 'subscribed':
+      case 'unsubscribed':
+        if (channel.pending !== id) return;
+        channel.pending = 0;
+        if (type === 'subscribed') channel.subscribed(message);
+        else channel.on = false;
+        this.#touch(channel);
+    }
+    this.#moved(channel);
+    if (channel.renew) this.#touch(channel);
+  }
+
+  /** @param {Channel} channel */
+  #moved(channel) {
+    // What was closed has no position any more, but what is kept of it stays.
+    if (this.#channels.get(channel.name) !== channel) return;
+    if (channel.on || !channel.entries.size) this.#positions?.setChannel(channel.name, channel.position);
+  }
+
+  /** @param {{id?: number, channel?: string, code: string, message: string}} error */
+  #refused({ id, channel: name, code, message }) {
+    const error = new RealtimeError(code, message, name);
+    const retry = TEMPORARY.includes(code);
+    const answered = this.#replied(id, (request) => {
+      if (!retry) return request.reject(error);
+      this.#requests.add(request);
+      request.id = RESTING;
+      setTimeout(() => {
+        if (request.id === RESTING) request.id = 0;
+        this.#schedule();
+      }, RETRY);
+    });
+    const refused = [...this.#channels.values()].filter(
+      (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
+    );
+    if (!refused.length && !answered) this.#wire.fail(undefined, error);
+    for (const channel of refused) {
+      channel.pending = 0;
+      // Who was to be left is left, and who was to be renewed stands as before.
+      channel.on &&= channel.entries.size > 0;
+      if (retry) {
+        channel.renew = channel.on;
+        setTimeout(() => this.#touch(channel), RETRY);
+      } else {
+        channel.failed = true;
+        for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
+        this.#touch(channel);
+      }
+    }
+  }
+
+  /**
+   * @param {number | undefined} id
+   * @param {(request: Request) => void} action
+   */
+  #replied(id, action) {
+    const request = [...this.#requests].find((open) => open.id && open.id === id);
+    if (!request) return false;
+    this.#requests.delete(request);
+    action(request);
+    return true;
+  }
+
+  /** @param {Channel} channel */
+  #touch(channel) {
+    if (this.#channels.get(channel.name) === channel) this.#dirty.add(channel);
+    this.#schedule();
+  }
+
+  #schedule() {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush() {
+    this.#flushing = false;
+    const channels = [...this.#dirty].filter((channel) => !channel.pending);
+    this.#dirty.clear();
+    /** @type {Channel[]} */
+    const joining = [];
+    for (const channel of channels) {
+      if (!channel.entries.size) this.#leave(channel);
+      else if (channel.failed) continue;
+      else if (channel.on && !channel.renew) channel.tell();
+      else joining.push(channel);
+    }
+    // The greeting touches them all.
+    if (!this.#wire.isOpen()) return;
+    this.#join(joining);
+    const waiting = [...this.#requests].filter((request) => !request.id && !this.#ask(request));
+    if (!this.#dirty.size && !waiting.length) return;
+    this.#flushing = true;
+    setTimeout(() => this.#flush(), 1 / RATE);
+  }
+
+  /** @param {Channel} channel */
+  #leave(channel) {
+    if (!channel.on) this.#channels.delete(channel.name);
+    else this.#command([channel], () => ({ type: 'unsubscribe', channel: channel.name }));
+  }
+
+  /** @param {Channel[]} channels */
+  #join(channels) {
+    // A `register` knows no mode.
+    const alone = channels.filter(({ latest }) => latest);
+    const together = channels.filter(({ latest }) => !latest);
+    while (together.length > 1) this.#register(together.splice(0, BATCH));
+    for (const channel of [...together, ...alone]) this.#subscribe(channel);
+  }
+
+  /** @param {Channel} channel */
+  #subscribe(channel) {
+    this.#command([channel], () => {
+      const { name, latest } = channel;
+      const since = channel.ask();
+      return {
+        type: 'subscribe',
+        channel: name,
+        ...(since && { since }),
+        ...(latest && { mode: 'latest' }),
+        ...(since && this.#previous()),
+      };
+    });
+  }
+
+  /** @param {Channel[]} channels */
+  #register(channels) {
+    this.#command(channels, () => {
+      const names = channels.map(({ name }) => name);
+      // As own properties, __proto__ too.
+      const asked = channels.flatMap((channel) => {
+        const since = channel.ask();
+        return since ? [[channel.name, since]] : [];
+      });
+      const since = asked.length && { since: Object.fromEntries(asked), ...this.#previous() };
+      return { action: 'register', channels: names, ...since };
+    });
+  }
+
+  /** Publications that excluded a former connection are not for this one either. */
+  #previous() {
+    const previous = this.#wire.previous();
+    return previous.length ? { previous } : {};
+  }
+
+  /**
+   * Sends a command about `channels`, or leaves them dirty when commands come too fast.
+   *
+   * @param {Channel[]} channels
+   * @param {() => object} command
+   */
+  #command(channels, command) {
+    const id = this.#nextId();
+    for (const channel of channels) {
+      if (id) channel.pending = id;
+      else this.#dirty.add(channel);
+    }
+    if (id) this.#wire.send({ ...command(), id });
+  }
+
+  /** @param {Request} request */
+  #ask(request) {
+    request.id = this.#nextId();
+    if (request.id) this.#wire.send({ ...request.command, id: request.id });
+    return request.id > 0;
+  }
+
+  /** An id for a command that may be sent now, or 0. */
+  #nextId() {
+    const now = performance.now();
+    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
+    this.#budgetAt = now;
+    if (this.#budget < 1) return 0;
+    this.#budget -= 1;
+    return ++this.#lastId;
+  }
+}
+
+/**
+ * One WebSocket at a time, made again whenever it is lost. It knows greetings, silence and partings, and nothing of
+ * channels.
+ *
+ * @import {State, StateInfo} from './realtime.d.ts'
+ */
+
+/** A connection that lasted this long (ms) was a good one: the backoff starts anew after it. */
+const STABLE = 5_000;
+/** The longest time that setTimeout can wait. */
+const LONGEST = 0x7fffffff;
+
+/**
+ * @typedef {object} Listener
+ * @property {() => void} greeted A connection stands; `entered` follows.
+ * @property {(message: any) => void} received Something else than greetings and partings; undefined if it is no message.
+ * @property {() => void} lost What was true of the connection is not any more; `entered` follows.
+ * @property {(state: State, info: StateInfo) => void} entered
+ */
+
+class Connection {
+  /** @type {State} */
+  state = 'connecting';
+  /** @type {string | null} */
+  id = null;
+
+  #url;
+  #backoff;
+  #timeout;
+  #listener;
+  #pageEvents = new AbortController();
+  /** @type {WebSocket | undefined} */
+  #socket;
+
+  /** The one timer: the greeting's deadline, the watch over silence, or the next attempt, depending on the state. */
+  #timer = 0;
+  #attempts = 0;
+  #connectedAt = Infinity;
+  #notBefore = 0;
+  #heardAt = 0;
+  #silence = 0;
+  #probing = false;
+
+  /**
+   * @param {string} url
+   * @param {{backoff: {min: number, max: number}, timeout: number}} times
+   * @param {Listener} listener
+   */
+  constructor(url, { backoff, timeout }, listener) {
+    this.#url = url;
+    this.#backoff = backoff;
+    this.#timeout = timeout;
+    this.#listener = listener;
+  }
+
+  open() {
+    this.#connect();
+    this.#followPage();
+  }
+
+  /** @param {object} message */
+  send(message) {
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** @param {StateInfo} info */
+  end(info) {
+    if (this.state === 'closed') return;
+    this.#detach();
+    clearTimeout(this.#timer);
+    this.#pageEvents.abort();
+    this.#enter('closed', info);
+  }
+
+  #connect() {
+    const socket = new WebSocket(this.#url);
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code, reason }) => this.#lose({ code, reason });
+    this.#socket = socket;
+    this.#after(this.#timeout, () => this.#lose({ reason: 'the server did not answer' }));
+    this.#enter('connecting');
+  }
+
+  /** @param {unknown} text */
+  #receive(text) {
+    this.#heardAt = performance.now();
+    this.#probing = false;
+    const message = parse(text);
+    if (message?.type === 'welcome') this.#greeted(message);
+    else if (message?.type === 'disconnect') this.#dismissed(message);
+    else this.#listener.received(message);
+  }
+
+  /** @param {{connection: string, ping?: number}} welcome `ping`: seconds of silence that are normal. */
+  #greeted({ connection, ping = 0 }) {
+    this.id = connection;
+    this.#connectedAt = performance.now();
+    this.#silence = ping > 0 ? ping * 1_000 : Infinity;
+    this.#watch();
+    this.#listener.greeted();
+    this.#enter('connected');
+  }
+
+  /** @param {{code?: number, reason?: string, reconnect?: boolean, after?: number}} disconnect */
+  #dismissed({ code, reason, reconnect, after }) {
+    if (reconnect === false) this.end({ code, reason });
+    else this.#lose({ code, reason, after: Math.min(Number(after) || 0, LONGEST) });
+  }
+
+  /**
+   * The connection is gone or given up: tries again later, or when the page wakes up if `after` is infinite.
+   *
+   * @param {StateInfo & {after?: number}} cause
+   */
+  #lose({ code, reason, after = 0 }) {
+    this.#detach();
+    if (performance.now() - this.#connectedAt > STABLE) this.#attempts = 0;
+    this.#connectedAt = Infinity;
+    const retryIn = Math.max(after, this.#delay());
+    if (after < Infinity) this.#notBefore = Math.max(this.#notBefore, performance.now() + after);
+    this.#after(retryIn, () => this.#connect());
+    this.#enter('disconnected', { code, reason, retryIn });
+  }
+
+  /** Full jitter, so that the pages of a restarted server do not all come back at once. */
+  #delay() {
+    const { min, max } = this.#backoff;
+    this.#attempts += 1;
+    return min + Math.random() * (Math.min(max, min * 2 ** this.#attempts) - min);
+  }
+
+  /** Leaves the socket alone, whatever it may still say. */
+  #detach() {
+    const socket = this.#socket;
+    if (socket) {
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    this.#socket = undefined;
+    this.id = null;
+    this.#listener.lost();
+  }
+
+  /**
+   * The last step of every change, since listeners may do anything, closing included.
+   *
+   * @param {State} state
+   * @param {StateInfo} [info]
+   */
+  #enter(state, info = {}) {
+    this.state = state;
+    this.#listener.entered(state, info);
+  }
+
+  /** Browsers hide the server's WebSocket pings, so silence is answered by a `ping` of our own. */
+  #watch() {
+    const left = this.#heardAt + this.#silence - performance.now();
+    if (left > 0) this.#after(left, () => this.#watch());
+    else this.#probe();
+  }
+
+  #probe() {
+    this.#probing = true;
+    this.send({ type: 'ping' });
+    this.#after(this.#timeout, () => {
+      if (this.#probing) this.#lose({ reason: 'the server fell silent' });
+      else this.#watch();
+    });
+  }
+
+  /** The network or the page is back: what was true before may not be true now. */
+  #wake() {
+    if (this.state === 'connected' && !this.#probing) this.#probe();
+    // Without waiting any longer than the server asked for.
+    if (this.state === 'disconnected') this.#after(this.#notBefore - performance.now(), () => this.#connect());
+  }
+
+  #followPage() {
+    // Workers have some of these events; what has no events at all (node) does without.
+    const { signal } = this.#pageEvents;
+    /** @type {(type: string, listener: (event: any) => void) => void} */
+    const on = (type, listener) => globalThis.addEventListener?.(type, listener, { signal });
+    on('online', () => this.#wake());
+    on('resume', () => this.#wake());
+    on('visibilitychange', () => document.visibilityState === 'visible' && this.#wake());
+    // A page in the back/forward cache must hold no connection, and comes back as if nothing had happened.
+    on('pagehide', () => this.#lose({ reason: 'the page is hidden', after: Infinity }));
+    on('pageshow', ({ persisted }) => persisted && this.#wake());
+  }
+
+  /**
+   * @param {number} ms
+   * @param {() => void} action
+   */
+  #after(ms, action) {
+    clearTimeout(this.#timer);
+    if (ms < Infinity) this.#timer = setTimeout(action, Math.min(ms, LONGEST));
+  }
+}
+
 /** @param {unknown} text */
 function parse(text) {
   try {
@@ -543,26 +1280,437 @@ function parse(text) {
 }
 
 /**
- * Refused here, a wrong name is an exception where it is used and not an error from the server later on.
+ * What is sent to the user of this connection, on all of the user's connections: a stream like a channel's, with one
+ * reader, which begins with `register` and needs no subscription.
  *
- * @param {string} channel
+ * @import {Message, Missed, Position, Since} from './realtime.d.ts'
  */
-function checkName(channel) {
-  const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
-  if (!valid || new TextEncoder().encode(channel).length > 200) {
-    throw new TypeError(`a channel is a string of 1 to 200 bytes without control characters, not "${String(channel)}"`);
+
+/**
+ * @typedef {object} PersonalListener
+ * @property {(message: Message) => void} message
+ * @property {(missed: Missed) => void} missed
+ * @property {() => void} broken It has to be registered again.
+ * @property {(position: Position | null) => void} moved
+ */
+
+class Personal {
+  cursor;
+  #stream = new Stream();
+  #listener;
+
+  /**
+   * @param {Since | null} since
+   * @param {PersonalListener} listener
+   */
+  constructor(since, listener) {
+    this.cursor = new Cursor(since);
+    // Servers without a personal history send messages and nothing else.
+    this.cursor.waiting = false;
+    this.#listener = listener;
+  }
+
+  lost() {
+    this.#stream.reset();
+  }
+
+  /** From where a `register` that is sent now has to go on. */
+  ask() {
+    return this.#stream.ask([this.cursor], false);
+  }
+
+  /** @param {any} message */
+  receive(message) {
+    switch (message.type) {
+      case 'message':
+        this.#act(this.#stream.take([this], message), message);
+        break;
+      case 'position':
+        this.#stream.skip([this], message.offset);
+        break;
+      case 'missed':
+        this.#act(this.#stream.miss([this], message), message);
+        break;
+      case 'subscribed': {
+        const loss = this.#stream.settle([this.cursor], message)[0]?.loss;
+        if (loss) this.#listener.missed({ user: true, ...loss });
+      }
+    }
+    this.#listener.moved(this.cursor.position);
+  }
+
+  /**
+   * @param {import('./stream.js').Verdict<Personal>} verdict
+   * @param {any} message
+   */
+  #act({ readers, losses, broken }, message) {
+    if (broken) this.#listener.broken();
+    for (const { loss } of losses) this.#listener.missed({ user: true, ...loss });
+    if (readers.length) this.#listener.message(message);
   }
 }
 
-/** @param {unknown} callback */
-function checkCallback(callback) {
-  if (typeof callback !== 'function') throw new TypeError(`the callback is no function but ${String(callback)}`);
+/**
+ * Positions that survive a reload of the page, in sessionStorage. Whatever storage does (missing, forbidden, full, filled
+ * with something else), the client goes on without.
+ *
+ * @import {Position} from './realtime.d.ts'
+ */
+
+/** How many channels are kept; the one written longest ago makes room. */
+const KEPT = 500;
+const CHANNEL = 'channel:';
+
+class Positions {
+  #prefix;
+  #storage = attempt(() => globalThis.sessionStorage); // Workers have none, and some pages may not have it.
+  /** What has to be written. @type {Map<string, unknown>} */
+  #dirty = new Map();
+  /** Channels' keys that are in the storage, oldest first. @type {Set<string>} */
+  #kept = new Set();
+  #timer = 0;
+  #end = new AbortController();
+
+  /** @param {string} url */
+  constructor(url) {
+    // Without the query, which may hold a token.
+    const { origin, pathname } = new URL(url);
+    this.#prefix = `realtime ${origin}${pathname}#`;
+    attempt(() => {
+      for (const key of Object.keys(this.#storage ?? {})) this.#keep(key);
+    });
+    globalThis.addEventListener?.('pagehide', () => this.flush(), { signal: this.#end.signal });
+  }
+
+  /** @param {string} name */
+  channel(name) {
+    return this.position(CHANNEL + name);
+  }
+
+  /**
+   * @param {string} name
+   * @param {Position | null} position
+   */
+  setChannel(name, position) {
+    this.set(CHANNEL + name, position);
+  }
+
+  /**
+   * @param {string} key
+   * @returns {Position | null}
+   */
+  position(key) {
+    const position = this.#read(key);
+    return isPosition(position) ? position : null;
+  }
+
+  /**
+   * @param {string} key
+   * @returns {string[]}
+   */
+  strings(key) {
+    const strings = this.#read(key);
+    return Array.isArray(strings) ? strings.filter((string) => typeof string === 'string') : [];
+  }
+
+  /**
+   * Writes `value`, or forgets it if it is null: soon, and once for all that happens until then.
+   *
+   * @param {string} key
+   * @param {unknown} value
+   */
+  set(key, value) {
+    this.#dirty.set(this.#prefix + key, value);
+    this.#timer ||= setTimeout(() => this.flush(), 0);
+  }
+
+  flush() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const written = [...this.#dirty];
+    this.#dirty.clear();
+    for (const [key, value] of written) this.#write(key, value);
+    for (const key of [...this.#kept].slice(0, -KEPT)) this.#write(key, null);
+  }
+
+  close() {
+    this.flush();
+    this.#end.abort();
+  }
+
+  /** @param {string} key */
+  #keep(key) {
+    if (key.startsWith(this.#prefix + CHANNEL)) this.#kept.add(key);
+  }
+
+  /** @param {string} key */
+  #read(key) {
+    const name = this.#prefix + key;
+    if (this.#dirty.has(name)) return this.#dirty.get(name);
+    return attempt(() => JSON.parse(this.#storage?.getItem(name) ?? 'null'));
+  }
+
+  /**
+   * @param {string} key
+   * @param {unknown} value
+   */
+  #write(key, value) {
+    this.#kept.delete(key);
+    if (value === null) return attempt(() => this.#storage?.removeItem(key));
+    this.#keep(key);
+    // When it is full an older position stays: more comes again after a reload, and nothing is lost.
+    attempt(() => this.#storage?.setItem(key, JSON.stringify(value)));
+  }
 }
 
-/** @param {string | URL} url */
-function webSocketUrl(url) {
-  const absolute = new URL(url, globalThis.location?.href);
-  absolute.protocol = absolute.protocol.replace(/^http/, 'ws');
-  absolute.hash = '';
-  return absolute.href;
+/**
+ * @template Result
+ * @param {() => Result} action
+ * @returns {Result | undefined}
+ */
+function attempt(action) {
+  try {
+    return action();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Browser client of the realtime server: one connection, any number of subscriptions.
+ *
+ *     const rt = new Realtime('ws://host:8080');
+ *     const sub = rt.subscribe('orders.42', (data, publication) => { … });
+ *     sub.unsubscribe();
+ *
+ * It works in pages and in workers. The manual is docs/browser-api.md, the protocol docs/protocol.md.
+ *
+ * @import {Options, Publication, RealtimeEvents, State, StateInfo, SubscribeOptions} from './realtime.d.ts'
+ * @import * as types from './realtime.d.ts'
+ */
+
+/** How many former connections the server is told of. */
+const PREVIOUS = 8;
+
+/**
+ * A connection that restores itself and its subscriptions until it is closed. What is public is told in realtime.d.ts.
+ *
+ * @implements {types.Realtime}
+ */
+export class Realtime {
+  #userId;
+  /** @type {Events<RealtimeEvents>} */
+  #events = new Events('state', 'message', 'missed', 'error');
+  #connection;
+  #channels;
+  #positions;
+  #personal;
+  /** @type {string | null} */
+  #user = null;
+  /** The ids of this connection and those before it, the newest first. */
+  #ids;
+
+  /**
+   * @param {string | URL} url
+   * @param {Options} [options]
+   */
+  constructor(url, { userId, userSince, persist, backoff: { min = 300, max = 20_000 } = {}, timeout = 10_000 } = {}) {
+    if (!(min > 0 && max >= min && timeout > 0)) throw new RangeError('times are in ms, above 0, and min ≤ max');
+    const address = webSocketUrl(url);
+    const since = checkSince(userSince);
+    this.#userId = userId;
+    this.#positions = persist ? new Positions(address) : undefined;
+    this.#ids = this.#positions?.strings('connections') ?? [];
+    this.#personal = this.#openPersonal(since);
+    this.#connection = new Connection(
+      address,
+      { backoff: { min, max }, timeout },
+      {
+        greeted: () => this.#greeted(),
+        received: (message) => this.#receive(message),
+        lost: () => this.#lost(),
+        entered: (state, info) => this.#entered(state, info),
+      },
+    );
+    this.#channels = new Channels(
+      {
+        isOpen: () => this.state === 'connected',
+        previous: () => this.#previous(),
+        send: (command) => this.#connection.send(command),
+        fail: (entry, error) => this.#fail(entry, error),
+        unheard: (missed) => this.#events.emit('missed', missed),
+      },
+      this.#positions,
+    );
+    this.#connection.open();
+  }
+
+  get state() {
+    return this.#connection.state;
+  }
+
+  get connectionId() {
+    return this.#connection.id;
+  }
+
+  get user() {
+    return this.#user;
+  }
+
+  get userPosition() {
+    return this.#personal.cursor.position;
+  }
+
+  /**
+   * @param {string} name
+   * @param {(data: any, publication: Publication) => void} callback
+   * @param {SubscribeOptions} [options]
+   * @returns {types.Subscription}
+   */
+  subscribe(name, callback, { since, mode } = {}) {
+    checkName(name);
+    checkCallback(callback);
+    checkMode(mode);
+    const start = checkSince(since);
+    const channels = this.#channels;
+    const channel = channels.open(name);
+    const entry = new Entry(callback, start ?? (channel.on ? null : channel.resume), mode === 'latest');
+    if (this.state === 'closed') {
+      queueMicrotask(() => this.#fail(entry, closed(name)));
+    } else {
+      channels.add(channel, entry);
+    }
+    const { events, cursor } = entry;
+    /** @type {(command: object) => Promise<any>} */
+    const ask = (command) =>
+      this.state === 'closed' ? Promise.reject(closed(name)) : channels.request({ ...command, channel: name });
+    return {
+      channel: name,
+      get position() {
+        return cursor.position;
+      },
+      get members() {
+        return channel.members.list;
+      },
+      unsubscribe: () => channels.remove(channel, entry),
+      on: (event, listener) => events.on(event, listener),
+      onMissed: (listener) => events.on('missed', listener),
+      history: async (query = {}) => {
+        const from = checkSince(query.since);
+        const { limit } = query;
+        const { publications, oldest, top, epoch, next } = await ask({
+          type: 'history',
+          ...(from && { since: from }),
+          ...(limit !== undefined && { limit }),
+        });
+        return { publications, oldest, top, epoch, ...(Number.isInteger(next) && { next: { epoch, offset: next } }) };
+      },
+      presence: () => channel.members.gather((after) => ask({ type: 'presence', ...(after !== undefined && { after }) })),
+    };
+  }
+
+  /**
+   * @template {keyof RealtimeEvents} Name
+   * @param {Name} name
+   * @param {(...args: RealtimeEvents[Name]) => void} callback
+   */
+  on(name, callback) {
+    return this.#events.on(name, callback);
+  }
+
+  close() {
+    this.#connection.end({ code: 1000, reason: 'closed by the page' });
+  }
+
+  #greeted() {
+    const { id } = this.#connection;
+    this.#ids = [id ?? '', ...this.#ids].slice(0, PREVIOUS + 1);
+    this.#positions?.set('connections', this.#ids);
+    this.#register();
+    this.#channels.connected();
+  }
+
+  #lost() {
+    this.#user = null;
+    this.#personal.lost();
+    this.#channels.lost();
+  }
+
+  /**
+   * @param {State} state
+   * @param {StateInfo} info
+   */
+  #entered(state, info) {
+    if (state === 'closed') {
+      this.#positions?.close();
+      this.#channels.close();
+    }
+    this.#events.emit('state', state, info);
+  }
+
+  #previous() {
+    return this.#ids.slice(1);
+  }
+
+  /** @param {any} message */
+  #receive(message) {
+    if (message?.type === undefined) {
+      return this.#fail(undefined, new RealtimeError('bad_message', 'the server sent something that is no message'));
+    }
+    if (message.user === true) return this.#personal.receive(message);
+    if (message.type === 'message') return void this.#events.emit('message', message.data, message);
+    if (message.type === 'connected') return this.#identified(message);
+    this.#channels.receive(message);
+  }
+
+  // The user
+
+  /** @param {types.Since | null} since */
+  #openPersonal(since) {
+    // Offsets count in one user's stream; another user's position means nothing there.
+    const key = `user:${this.#userId}`;
+    const kept = this.#userId === undefined ? null : this.#positions?.position(key);
+    return new Personal(since ?? kept ?? null, {
+      message: (message) => this.#events.emit('message', message.data, message),
+      missed: (missed) => this.#events.emit('missed', missed),
+      broken: () => this.#register(),
+      moved: (position) => this.#userId !== undefined && this.#positions?.set(key, position),
+    });
+  }
+
+  /** Says who this is, and up to where it has what was sent to its user. */
+  #register() {
+    if (this.#userId === undefined) return;
+    const since = this.#personal.ask();
+    const previous = this.#previous();
+    this.#connection.send({
+      action: 'register',
+      userId: this.#userId,
+      channels: [],
+      ...(since && { user_since: since }),
+      ...(since && previous.length && { previous }),
+    });
+  }
+
+  /** @param {{user?: string | null}} connected */
+  #identified({ user = null }) {
+    this.#user = user;
+    if (this.#userId === undefined || user !== null) return;
+    this.#fail(undefined, new RealtimeError('anonymous', 'the server did not accept userId (see insecure_identity)'));
+  }
+
+  /**
+   * Tells the first who listens: the subscription, this object's listeners, the page's console and error handlers.
+   *
+   * @param {Entry | undefined} entry
+   * @param {RealtimeError} error
+   */
+  #fail(entry, error) {
+    if (!entry?.events.emit('error', error) && !this.#events.emit('error', error)) report(error);
+  }
+}
+
+/** @param {string} channel */
+function closed(channel) {
+  return new RealtimeError('closed', 'the connection is closed', channel);
 }

@@ -63,7 +63,8 @@ class Connection {
 
   constructor(socket, answers) {
     this.#socket = socket;
-    this.#closed = once(socket, 'close').then(() => this.#code);
+    // Not `once` of node:events, which fails at an error; the end comes after that, too.
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve(this.#code)));
     socket.on('error', () => {}); // `close` follows.
     socket.on('data', (bytes) => {
       this.#buffer = Buffer.concat([this.#buffer, bytes]);
@@ -113,7 +114,7 @@ class Connection {
     const command = JSON.parse(payload.toString());
     this.received.push(command);
     this.#commands.put(command);
-    for (const answer of answers[command.type ?? command.action]?.(command) ?? []) this.send(answer);
+    for (const answer of answers[command.type ?? command.action]?.(command, this) ?? []) this.send(answer);
   }
 
   #write(opcode, payload) {
@@ -143,7 +144,10 @@ class Connection {
   }
 }
 
-/** The server. `ping`: seconds in its greeting; `greet: false`: no greeting; `answers` replace those above. */
+/**
+ * The server. `ping`: seconds in its greeting; `greet: false`: no greeting; `answers` replace those above, and are given
+ * the command and its connection.
+ */
 export class FakeServer {
   /** All connections so far. */
   connections = [];
@@ -164,7 +168,8 @@ export class FakeServer {
       const connection = new Connection(socket, { ...ANSWERS, ...answers });
       this.connections.push(connection);
       this.#accepted.put(connection);
-      if (greet) connection.send({ type: 'welcome', connection: `c${this.connections.length}`, version: 1, ping });
+      connection.id = `c${this.connections.length}`;
+      if (greet) connection.send({ type: 'welcome', connection: connection.id, version: 1, ping });
     });
   }
 

@@ -1,9 +1,19 @@
 /** Never run: `npm run lint` compiles it, as an application's code would be. */
-import { Realtime, type Publication, type RealtimeError, type State, type Subscription } from '../realtime.js';
+import {
+  Realtime,
+  type History,
+  type Member,
+  type Missed,
+  type Position,
+  type Publication,
+  type RealtimeError,
+  type State,
+  type Subscription,
+} from '../realtime.js';
 
 const rt = new Realtime(new URL('wss://example.org/'), { userId: 7, backoff: { max: 5_000 }, timeout: 3_000 });
 const sub: Subscription = rt.subscribe('orders.42', (data: { total: number }, publication: Publication) => {
-  console.log(data.total.toFixed(2), publication.event?.toUpperCase());
+  console.log(data.total.toFixed(2), publication.event?.toUpperCase(), publication.offset?.toFixed());
 });
 const remove: () => void = sub.on('error', (error: RealtimeError) => console.log(error.code, error.channel));
 sub.on('subscribed', () => remove());
@@ -13,6 +23,19 @@ rt.on('message', (data, message) => console.log(data, message.user === true));
 rt.on('error', (error) => console.log(error.code.length, error.stack));
 const connection: string | null = rt.connectionId;
 console.log(connection, rt.user, sub.channel.length, rt.state === 'closed');
+
+const since: Position | null = sub.position;
+const kept = new Realtime('/realtime', { persist: true, userSince: 'earliest' });
+const room = kept.subscribe('room', () => {}, { since, mode: 'latest' });
+room.on('subscribed', ({ recovered, reason, members, complete }) => {
+  console.log(recovered === false && reason, members?.size, complete);
+});
+room.onMissed((missed: Missed) => console.log(missed.reason, missed.from, missed.to, missed.count));
+room.on('join', (member: Member) => console.log(member.user, room.members?.get(member.user)?.info));
+const part: Promise<History> = room.history({ since: 'earliest', limit: 10 });
+part.then(({ publications, next }) => room.history({ since: next }).then(() => publications.length));
+room.presence().then((members) => members.map(({ user, connections }) => [user, connections]));
+kept.on('missed', ({ channel, user }) => console.log(channel, user, kept.userPosition?.offset));
 rt.close();
 
 // @ts-expect-error There is no such event.
@@ -21,3 +44,7 @@ rt.on('mesage', () => {});
 console.log(rt.state === 'open');
 // @ts-expect-error The state is for reading.
 rt.state = 'closed';
+// @ts-expect-error The list is kept by the client.
+room.members?.clear();
+// @ts-expect-error An offset alone is no position.
+rt.subscribe('room', () => {}, { since: { offset: 3 } });

@@ -1,0 +1,74 @@
+/**
+ * What the page gives, checked where it is given: refused here, it is an exception with the page's own line in its stack
+ * and not an error from the server later on.
+ *
+ * @import * as types from '../realtime.js'
+ */
+
+/** The longest epoch (bytes) that a server takes. */
+const LONGEST_EPOCH = 64;
+
+/** @implements {types.RealtimeError} */
+export class RealtimeError extends Error {
+  name = 'RealtimeError';
+
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {string} [channel]
+   */
+  constructor(code, message, channel) {
+    super(channel === undefined ? message : `${message} (channel ${JSON.stringify(channel)})`);
+    this.code = code;
+    this.channel = channel;
+  }
+}
+
+/** @param {string} channel */
+export function checkName(channel) {
+  const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
+  if (!valid || bytes(channel) > 200) {
+    throw new TypeError(`a channel is a string of 1 to 200 bytes without control characters, not "${String(channel)}"`);
+  }
+}
+
+/**
+ * @param {types.Since | null | undefined} since
+ * @returns {types.Since | null} A copy, which nobody changes.
+ */
+export function checkSince(since) {
+  if (since === undefined || since === null || since === 'earliest') return since ?? null;
+  if (!isPosition(since)) {
+    throw new TypeError(`since is "earliest" or a position {epoch, offset}, not ${JSON.stringify(since)}`);
+  }
+  return { epoch: since.epoch, offset: since.offset };
+}
+
+/**
+ * @param {any} value
+ * @returns {value is types.Position}
+ */
+export function isPosition(value) {
+  const { epoch, offset } = value ?? {};
+  return typeof epoch === 'string' && bytes(epoch) <= LONGEST_EPOCH && Number.isSafeInteger(offset) && offset >= 0;
+}
+
+/** @param {string | undefined} mode */
+export function checkMode(mode) {
+  if (mode !== undefined && mode !== 'stream' && mode !== 'latest') {
+    throw new TypeError(`mode is "stream" or "latest", not ${JSON.stringify(mode)}`);
+  }
+}
+
+/** @param {string | URL} url */
+export function webSocketUrl(url) {
+  const absolute = new URL(url, globalThis.location?.href);
+  absolute.protocol = absolute.protocol.replace(/^http/, 'ws');
+  absolute.hash = '';
+  return absolute.href;
+}
+
+/** @param {string} text */
+function bytes(text) {
+  return new TextEncoder().encode(text).length;
+}
