@@ -36,7 +36,8 @@ fn publisher_publishes(bencher: divan::Bencher<'_, '_>, size: usize) {
 fn push_is_written(bencher: divan::Bencher<'_, '_>, size: usize) {
     let channel = ChannelName::parse("orders.42").expect("a valid name");
     let data = RawValue::from_string(format!("\"{}\"", "x".repeat(size))).expect("a JSON string");
-    bencher
-        .counter(divan::counter::BytesCount::new(size))
-        .bench(|| push::broadcast_update(divan::black_box(&channel), None, &data));
+    bencher.counter(divan::counter::BytesCount::new(size)).bench(|| {
+        let publication = push::Publication { event: None, data: &data, offset: None, prev: None, id: None };
+        push::broadcast_update(divan::black_box(&channel), publication)
+    });
 }

@@ -4,8 +4,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::json::{check_depth, envelope, request_id, string, strings};
-use crate::publisher::{PublishCommand, publish_command};
-use crate::{ChannelName, CommandError, ErrorCode, NameError, RequestId, UserId};
+use crate::position::{mode, since};
+use crate::publisher::{HistoryQuery, ListQuery, PublishCommand, publish_command};
+use crate::{ChannelName, CommandError, ConnectionId, ErrorCode, Mode, NameError, RequestId, Since, UserId};
+
+/// Most publications, members or channels in one reply.
+pub(crate) const PAGE: usize = 1_000;
+/// Most former connections that a subscriber may name.
+const MAX_PREVIOUS: usize = 16;
 
 /// One command of a client and the id that its reply carries.
 #[derive(Debug)]
@@ -20,20 +26,45 @@ pub struct ClientRequest<'a> {
 #[derive(Debug)]
 pub enum ClientCommand<'a> {
     /// Subscribe to one channel.
-    Subscribe(ChannelName),
+    Subscribe(Subscribe),
     /// Leave one channel.
     Unsubscribe(ChannelName),
     /// Subscribe to several channels, and say who one is.
-    Register {
-        /// The claimed user; what it counts for is the session's decision.
-        user: Option<UserId>,
-        /// Each channel in order, or the name as it came and why it is none.
-        channels: Vec<Result<ChannelName, (String, NameError)>>,
-    },
+    Register(Register),
     /// Ask for a `pong`.
     Ping,
+    /// Ask for a channel's history.
+    History(HistoryQuery),
+    /// Ask who is in a channel.
+    Presence(ListQuery<ChannelName>),
     /// Publish; only for a client that authenticated with a publisher key.
     Publish(PublishCommand<'a>),
+}
+
+/// A subscription that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscribe {
+    /// To what.
+    pub channel: ChannelName,
+    /// From where; `None`: from now on.
+    pub since: Option<Since>,
+    /// What is wanted of what was missed.
+    pub mode: Mode,
+    /// The connections that this client had before: what excluded them is not for it.
+    pub previous: Vec<ConnectionId>,
+}
+
+/// Several subscriptions at once, and an identity.
+#[derive(Debug)]
+pub struct Register {
+    /// The claimed user; what it counts for is the session's decision.
+    pub user: Option<UserId>,
+    /// From where the user's own stream is wanted.
+    pub user_since: Option<Since>,
+    /// Each channel in order, or the name as it came and why it is none.
+    pub channels: Vec<Result<Subscribe, (String, NameError)>>,
+    /// The connections that this client had before.
+    pub previous: Vec<ConnectionId>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +81,18 @@ struct Envelope<'a> {
     channels: Option<&'a RawValue>,
     #[serde(borrow, rename = "userId")]
     user_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    mode: Option<&'a RawValue>,
+    #[serde(borrow)]
+    previous: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -73,32 +116,83 @@ fn command<'a>(text: &'a str, fields: &Envelope<'a>) -> Result<ClientCommand<'a>
             .ok_or_else(|| CommandError::bad_request("a command needs a type, for example {\"type\":\"ping\"}"))?,
     };
     match &*kind {
-        "subscribe" => channel(fields).map(ClientCommand::Subscribe),
-        "unsubscribe" => channel(fields).map(ClientCommand::Unsubscribe),
-        "register" => register(fields),
+        "subscribe" => subscribe(fields).map(ClientCommand::Subscribe),
+        "unsubscribe" => channel(fields.channel).map(ClientCommand::Unsubscribe),
+        "register" => register(fields).map(ClientCommand::Register),
         "ping" => Ok(ClientCommand::Ping),
+        "history" => HistoryQuery::read(fields.channel, fields.since, fields.limit).map(ClientCommand::History),
+        "presence" => {
+            ListQuery::read(channel(fields.channel)?, fields.after, fields.limit).map(ClientCommand::Presence)
+        }
         "broadcast_update" => publish_command(text).map(ClientCommand::Publish),
         other => Err(CommandError::new(
             ErrorCode::UnknownType,
-            format!("unknown type {}; known are subscribe, unsubscribe, register and ping", quoted(other)),
+            format!(
+                "unknown type {}; known are subscribe, unsubscribe, register, history, presence and ping",
+                quoted(other)
+            ),
         )),
     }
 }
 
-fn channel(fields: &Envelope<'_>) -> Result<ChannelName, CommandError> {
-    let name = string("channel", fields.channel)?.ok_or_else(|| CommandError::bad_request("channel is missing"))?;
+/// Reads the `channel` of a command.
+pub(crate) fn channel(raw: Option<&RawValue>) -> Result<ChannelName, CommandError> {
+    let name = string("channel", raw)?.ok_or_else(|| CommandError::bad_request("channel is missing"))?;
     ChannelName::parse(&name).map_err(|error| CommandError::name("channel names", error).about(truncated(&name)))
 }
 
-fn register<'a>(fields: &Envelope<'a>) -> Result<ClientCommand<'a>, CommandError> {
+fn subscribe(fields: &Envelope<'_>) -> Result<Subscribe, CommandError> {
+    let channel = channel(fields.channel)?;
+    let read = || Ok((since("since", fields.since)?, mode(fields.mode)?, previous(fields.previous)?));
+    let (since, mode, previous) = read().map_err(|error: CommandError| error.about(channel.as_str()))?;
+    Ok(Subscribe { channel, since, mode, previous })
+}
+
+/// Ids that no server can have given are left out: nothing excluded them.
+fn previous(raw: Option<&RawValue>) -> Result<Vec<ConnectionId>, CommandError> {
+    let ids = strings("previous", raw)?.unwrap_or_default();
+    if ids.len() > MAX_PREVIOUS {
+        let message = format!("previous names {} connections, and may name {MAX_PREVIOUS}", ids.len());
+        return Err(CommandError::bad_request(message));
+    }
+    Ok(ids.iter().filter_map(|id| ConnectionId::parse(id)).collect())
+}
+
+fn register(fields: &Envelope<'_>) -> Result<Register, CommandError> {
     let channels = strings("channels", fields.channels)?.unwrap_or_default();
-    Ok(ClientCommand::Register {
+    let previous = previous(fields.previous)?;
+    let positions = Positions::read(fields.since)?;
+    let channel = |name: &str| match ChannelName::parse(name) {
+        Ok(channel) => {
+            let since = positions.of(name)?;
+            Ok(Ok(Subscribe { channel, since, mode: Mode::Stream, previous: previous.clone() }))
+        }
+        Err(error) => Ok(Err((truncated(name), error))),
+    };
+    Ok(Register {
         user: fields.user_id.map(user).transpose()?.flatten(),
-        channels: channels
-            .iter()
-            .map(|name| ChannelName::parse(name).map_err(|error| (truncated(name), error)))
-            .collect(),
+        user_since: since("user_since", fields.user_since)?,
+        channels: channels.iter().map(|name| channel(name)).collect::<Result<_, CommandError>>()?,
+        previous,
     })
+}
+
+/// `since` of a `register`: positions by channel.
+struct Positions<'a>(std::collections::HashMap<std::borrow::Cow<'a, str>, &'a RawValue>);
+
+impl<'a> Positions<'a> {
+    fn read(raw: Option<&'a RawValue>) -> Result<Self, CommandError> {
+        match raw.map(RawValue::get) {
+            None | Some("null") => Ok(Self(std::collections::HashMap::new())),
+            Some(text) => serde_json::from_str(text)
+                .map(Self)
+                .map_err(|_| CommandError::bad_request("since must be an object of positions by channel here")),
+        }
+    }
+
+    fn of(&self, channel: &str) -> Result<Option<Since>, CommandError> {
+        since("since", self.0.get(channel).copied()).map_err(|error| error.about(truncated(channel)))
+    }
 }
 
 /// A user id is a string or an integer, which tutorials use; the integer counts as its decimal text.

@@ -37,9 +37,11 @@ codes! {
         Unauthorized = "unauthorized", 401, "The command needs a publisher key, and none or a wrong one was given.";
         Forbidden = "forbidden", 403, "A rule does not allow it.";
         TooLarge = "too_large", 413, "The publication is larger than max_publication.";
+        KeyConflict = "key_conflict", 409, "The idempotency key was used for another publication.";
         LimitExceeded = "limit_exceeded", 429, "A limit of this connection, such as its number of channels, is reached.";
         RateLimited = "rate_limited", 429, "Commands arrive faster than allowed; this one was not carried out.";
-        Unavailable = "unavailable", 503, "The server cannot do it now; try again.";
+        StoreFull = "store_full", 507, "The history has no room; the publication was not stored, and nobody gets it.";
+        Unavailable = "unavailable", 503, "The server cannot do it now; try again, with the same idempotency key.";
     }
 }
 

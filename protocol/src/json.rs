@@ -103,6 +103,17 @@ pub(crate) fn string<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Optio
     }
 }
 
+/// Reads a number from 1 to `most`; absent, it is `most`.
+pub(crate) fn limit(raw: Option<&RawValue>, most: usize) -> Result<usize, CommandError> {
+    match raw.map(RawValue::get) {
+        None | Some("null") => Ok(most),
+        Some(text) => match text.parse() {
+            Ok(limit) if limit >= 1 => Ok(most.min(limit)),
+            _ => Err(CommandError::bad_request("limit must be a number from 1 on")),
+        },
+    }
+}
+
 /// Reads a list of strings; `null` counts as absent.
 pub(crate) fn strings<'a>(field: &str, raw: Option<&'a RawValue>) -> Result<Option<Vec<Cow<'a, str>>>, CommandError> {
     match raw.map(RawValue::get) {

@@ -7,15 +7,21 @@
 mod client;
 mod code;
 mod json;
+mod key;
 mod name;
+mod position;
 mod publisher;
 pub mod push;
 
-pub use client::{ClientCommand, ClientRequest};
+pub use client::{ClientCommand, ClientRequest, Register, Subscribe};
 pub use code::{CloseCode, ErrorCode};
 pub use json::{CommandError, MAX_DATA_DEPTH, MAX_ENVELOPE_DEPTH, RequestId};
+pub use key::{IdempotencyKey, KeyError};
 pub use name::{ChannelName, ConnectionId, EventName, MAX_NAME, MAX_USER, NameError, UserId};
-pub use publisher::{PublishCommand, PublisherCommand, PublisherFrame, PublisherRequest, Target};
+pub use position::{MAX_OFFSET, Mode, Position, Since};
+pub use publisher::{
+    HistoryQuery, ListQuery, PublishCommand, PublisherCommand, PublisherFrame, PublisherRequest, Target,
+};
 
 /// The protocol version that `welcome` announces.
 pub const VERSION: u32 = 1;

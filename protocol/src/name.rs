@@ -36,7 +36,7 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-fn check(raw: &str, max: usize) -> Result<(), NameError> {
+pub(crate) fn check(raw: &str, max: usize) -> Result<(), NameError> {
     if raw.is_empty() {
         Err(NameError::Empty)
     } else if raw.len() > max {

@@ -3,9 +3,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::client::{quoted, truncated};
-use crate::json::{check_depth, envelope, request_id, string, strings};
-use crate::{ChannelName, CommandError, ConnectionId, ErrorCode, EventName, NameError, RequestId, UserId};
+use crate::client::{PAGE, channel, quoted, truncated};
+use crate::json::{check_depth, envelope, limit, request_id, string, strings};
+use crate::position::since;
+use crate::{
+    ChannelName, CommandError, ConnectionId, ErrorCode, EventName, IdempotencyKey, NameError, RequestId, Since, UserId,
+};
 
 /// What one frame or body holds.
 #[derive(Debug)]
@@ -32,6 +35,57 @@ pub enum PublisherCommand<'a> {
     Publish(PublishCommand<'a>),
     /// Ask for a `pong`.
     Ping,
+    /// Ask for a channel's history.
+    History(HistoryQuery),
+    /// Ask where a channel stands.
+    Position(ChannelName),
+    /// Ask who is in a channel.
+    Presence(ListQuery<ChannelName>),
+    /// Ask which channels have subscribers; by the beginning of their names.
+    Channels(ListQuery<String>),
+    /// Ask how many subscribers a channel has.
+    Subscribers(ChannelName),
+    /// Ask for a copy of the histories on disk, beside them.
+    Backup,
+}
+
+/// A part of a channel's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// After what; `None`: the newest.
+    pub since: Option<Since>,
+    /// Most publications.
+    pub limit: usize,
+}
+
+impl HistoryQuery {
+    pub(crate) fn read(
+        name: Option<&RawValue>,
+        after: Option<&RawValue>,
+        most: Option<&RawValue>,
+    ) -> Result<Self, CommandError> {
+        Ok(Self { channel: channel(name)?, since: since("since", after)?, limit: limit(most, PAGE)? })
+    }
+}
+
+/// A page of a list in the order of its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery<T> {
+    /// Of what.
+    pub of: T,
+    /// The name after which the page begins; `None`: the first page.
+    pub after: Option<String>,
+    /// Most entries.
+    pub limit: usize,
+}
+
+impl<T> ListQuery<T> {
+    pub(crate) fn read(of: T, after: Option<&RawValue>, most: Option<&RawValue>) -> Result<Self, CommandError> {
+        let after = string("after", after)?.map(std::borrow::Cow::into_owned);
+        Ok(Self { of, after, limit: limit(most, PAGE)? })
+    }
 }
 
 /// A publication on its way in.
@@ -45,6 +99,8 @@ pub struct PublishCommand<'a> {
     pub data: &'a RawValue,
     /// The connection that shall not get it.
     pub exclude: Option<ConnectionId>,
+    /// With it, the same command sent again has its effect once.
+    pub key: Option<IdempotencyKey>,
 }
 
 /// Who shall get a publication.
@@ -78,6 +134,16 @@ struct Envelope<'a> {
     event: Option<&'a RawValue>,
     #[serde(borrow)]
     exclude: Option<&'a RawValue>,
+    #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow)]
+    prefix: Option<&'a RawValue>,
+    #[serde(borrow)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow)]
+    limit: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
 }
@@ -123,9 +189,24 @@ fn command<'a>(fields: &Envelope<'a>) -> Result<PublisherCommand<'a>, CommandErr
     match &*kind {
         "broadcast_update" => publish(fields).map(PublisherCommand::Publish),
         "ping" => Ok(PublisherCommand::Ping),
+        "history" => HistoryQuery::read(fields.channel, fields.since, fields.limit).map(PublisherCommand::History),
+        "position" => channel(fields.channel).map(PublisherCommand::Position),
+        "presence" => {
+            ListQuery::read(channel(fields.channel)?, fields.after, fields.limit).map(PublisherCommand::Presence)
+        }
+        "channels" => {
+            let prefix = string("prefix", fields.prefix)?.unwrap_or_default().into_owned();
+            ListQuery::read(prefix, fields.after, fields.limit).map(PublisherCommand::Channels)
+        }
+        "subscribers" => channel(fields.channel).map(PublisherCommand::Subscribers),
+        "backup" => Ok(PublisherCommand::Backup),
         other => Err(CommandError::new(
             ErrorCode::UnknownType,
-            format!("unknown type {}; known are broadcast_update and ping", quoted(other)),
+            format!(
+                "unknown type {}; known are broadcast_update, history, position, presence, channels, subscribers and \
+                 ping",
+                quoted(other)
+            ),
         )),
     }
 }
@@ -139,6 +220,10 @@ fn publish<'a>(fields: &Envelope<'a>) -> Result<PublishCommand<'a>, CommandError
         event,
         data: fields.data.ok_or_else(|| CommandError::bad_request("data is missing; use null to publish nothing"))?,
         exclude: string("exclude", fields.exclude)?.and_then(|id| ConnectionId::parse(&id)),
+        key: string("key", fields.key)?
+            .map(|key| IdempotencyKey::parse(&key))
+            .transpose()
+            .map_err(|error| CommandError::new(ErrorCode::InvalidName, format!("idempotency keys {error}")))?,
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::value::RawValue;
 
-use crate::{ChannelName, CloseCode, CommandError, ConnectionId, EventName, RequestId, UserId, VERSION};
+use crate::{ChannelName, CloseCode, CommandError, ConnectionId, EventName, Mode, RequestId, UserId, VERSION};
 
 /// An object under construction.
 struct Object(String);
@@ -46,6 +46,32 @@ impl Object {
         }
     }
 
+    fn boolean(self, key: &str, value: bool) -> Self {
+        self.raw(key, if value { "true" } else { "false" })
+    }
+
+    fn number_or_null(self, key: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.number(key, number),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    fn string_or_null(self, key: &str, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => self.string(key, text),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    /// Whose it is: a channel's or the receiving user's.
+    fn of(self, of: Of<'_>) -> Self {
+        match of {
+            Of::Channel(channel) => self.string("channel", channel.as_str()),
+            Of::User => self.raw("user", "true"),
+        }
+    }
+
     fn channel(self, channel: Option<&str>) -> Self {
         match channel {
             Some(channel) => self.string("channel", channel),
@@ -81,9 +107,107 @@ pub fn welcome(connection: &ConnectionId, ping: u64) -> String {
         .end()
 }
 
+/// The stream that a push is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of<'a> {
+    /// A channel.
+    Channel(&'a ChannelName),
+    /// What is sent to the receiver's user.
+    User,
+}
+
+/// Where a subscription to a stream with history begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing<'a> {
+    /// The life of the store.
+    pub epoch: &'a str,
+    /// What comes next is after this offset.
+    pub offset: u64,
+    /// The newest offset.
+    pub top: u64,
+    /// Whether everything since the position that was named follows, else why not; `None`: none was named.
+    pub recovered: Option<Result<(), &'static str>>,
+    /// What follows of what was missed.
+    pub mode: Mode,
+}
+
+/// A member of a presence channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Who.
+    pub user: &'a UserId,
+    /// With so many connections; not told of one who comes or goes.
+    pub connections: Option<u64>,
+}
+
+impl Member<'_> {
+    fn to_json(self) -> String {
+        let Self { user, connections } = self;
+        // Info comes only from tokens, which do not exist yet.
+        let info = "null";
+        match connections {
+            Some(count) => format!("{{\"user\":{},\"info\":{info},\"connections\":{count}}}", quote(user.as_str())),
+            None => format!("{{\"user\":{},\"info\":{info}}}", quote(user.as_str())),
+        }
+    }
+}
+
+/// A page of members, and after whom the next one begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Members<'a> {
+    /// In the order of their ids.
+    pub members: &'a [(UserId, u64)],
+    /// The last one's id, when there are more.
+    pub next: Option<&'a str>,
+}
+
+impl<'a> Members<'a> {
+    /// A page, and whether there are `more` after it.
+    pub fn page(members: &'a [(UserId, u64)], more: bool) -> Self {
+        Self { members, next: members.last().filter(|_| more).map(|(user, _)| user.as_str()) }
+    }
+}
+
+impl Object {
+    fn members(self, members: Members<'_>) -> Self {
+        let json = |(user, count): &(UserId, u64)| Member { user, connections: Some(*count) }.to_json();
+        let items: Vec<_> = members.members.iter().map(json).collect();
+        self.raw("members", &list(&items)).next(members.next)
+    }
+
+    fn next(self, next: Option<&str>) -> Self {
+        match next {
+            Some(next) => self.string("next", next),
+            None => self,
+        }
+    }
+}
+
 /// A subscription stands.
-pub fn subscribed(id: Option<&RequestId>, channel: &ChannelName) -> String {
-    Object::new("subscribed").id(id).string("channel", channel.as_str()).end()
+pub fn subscribed(
+    id: Option<&RequestId>,
+    of: Of<'_>,
+    standing: Option<Standing<'_>>,
+    members: Option<Members<'_>>,
+) -> String {
+    let mut object = Object::new("subscribed").id(id).of(of);
+    if let Some(Standing { epoch, offset, top, recovered, mode }) = standing {
+        object = object.string("epoch", epoch).number("offset", offset).number("top", top);
+        if let Some(recovered) = recovered {
+            object = object.boolean("recovered", recovered.is_ok());
+            if let Err(reason) = recovered {
+                object = object.string("reason", reason);
+            }
+        }
+        if mode == Mode::Latest {
+            object = object.string("mode", "latest");
+        }
+    }
+    match members {
+        Some(members) => object.members(members),
+        None => object,
+    }
+    .end()
 }
 
 /// A subscription is over. Sent for a command only when it had an id.
@@ -119,9 +243,55 @@ pub fn disconnect(code: CloseCode, after: Option<u64>) -> String {
     .end()
 }
 
-/// A publication in a channel. Nothing in it depends on who receives it, so one text serves all.
-pub fn broadcast_update(channel: &ChannelName, event: Option<&EventName>, data: &RawValue) -> String {
-    Object::new("broadcast_update").string("channel", channel.as_str()).event(event).raw("data", data.get()).end()
+/// A publication: nothing in it depends on who receives it, so one text serves all.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The application's name on it.
+    pub event: Option<&'a EventName>,
+    /// JSON, forwarded byte for byte.
+    pub data: &'a RawValue,
+    /// Its place in the stream's history, when that has one.
+    pub offset: Option<u64>,
+    /// The offset before it, where that is not the number before.
+    pub prev: Option<u64>,
+    /// Stands for the application's idempotency key, so that a page notices what it gets twice.
+    pub id: Option<&'a str>,
+}
+
+impl Object {
+    /// All of a publication but its data.
+    fn publication(self, publication: Publication<'_>) -> Self {
+        let Publication { event, offset, prev, id, .. } = publication;
+        let object = match offset {
+            Some(offset) => self.number("offset", offset),
+            None => self,
+        };
+        let object = match prev {
+            Some(prev) => object.number("prev", prev),
+            None => object,
+        };
+        let object = match id {
+            Some(id) => object.string("id", id),
+            None => object,
+        };
+        object.event(event)
+    }
+
+    fn data(self, publication: Publication<'_>) -> Self {
+        self.raw("data", publication.data.get())
+    }
+}
+
+/// A publication in a channel.
+pub fn broadcast_update(channel: &ChannelName, publication: Publication<'_>) -> String {
+    let object = Object::new("broadcast_update").string("channel", channel.as_str());
+    object.publication(publication).data(publication).end()
+}
+
+/// What was sent to one connection, or (`user`) to all connections of the receiver's user.
+pub fn message(user: bool, publication: Publication<'_>) -> String {
+    let object = Object::new("message").publication(publication);
+    if user { object.raw("user", "true") } else { object }.data(publication).end()
 }
 
 /// So many publications of a channel without history were dropped here, since the connection was too slow.
@@ -129,25 +299,160 @@ pub fn missed(channel: &ChannelName, count: u64) -> String {
     Object::new("missed").string("channel", channel.as_str()).number("count", count).end()
 }
 
-/// What was sent to one connection, or (`user`) to all connections of the receiver's user.
-pub fn message(user: bool, event: Option<&EventName>, data: &RawValue) -> String {
-    let object = Object::new("message").event(event);
-    if user { object.raw("user", "true") } else { object }.raw("data", data.get()).end()
+/// Publications of a stream with history that are not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap<'a> {
+    /// The life of the store.
+    pub epoch: &'a str,
+    /// The first one.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+    /// Why.
+    pub reason: &'static str,
+    /// Whether the history still has them.
+    pub recoverable: bool,
 }
 
-/// A publication was queued for `receivers` connections.
-pub fn ack(id: Option<&RequestId>, receivers: u64) -> String {
-    Object::new("ack").id(id).number("receivers", receivers).end()
+/// The publications of this gap are not sent.
+pub fn missed_range(of: Of<'_>, gap: Gap<'_>) -> String {
+    let Gap { epoch, from, to, reason, recoverable } = gap;
+    Object::new("missed")
+        .of(of)
+        .string("epoch", epoch)
+        .number("from", from)
+        .number("to", to)
+        .number("offset", to)
+        .string("reason", reason)
+        .boolean("recoverable", recoverable)
+        .end()
+}
+
+/// Nothing up to this offset was meant for the receiver.
+pub fn position(of: Of<'_>, offset: u64) -> String {
+    Object::new("position").of(of).number("offset", offset).end()
+}
+
+/// A user has come into a presence channel.
+pub fn join(channel: &ChannelName, user: &UserId) -> String {
+    let member = Member { user, connections: None }.to_json();
+    Object::new("join").string("channel", channel.as_str()).raw("member", &member).end()
+}
+
+/// A user has left a presence channel.
+pub fn leave(channel: &ChannelName, user: &UserId) -> String {
+    let member = Member { user, connections: None }.to_json();
+    Object::new("leave").string("channel", channel.as_str()).raw("member", &member).end()
+}
+
+/// What became of a publication in one stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ack {
+    /// Connections that it was queued for.
+    pub receivers: u64,
+    /// Its place, when the stream has a history.
+    pub position: Option<crate::Position>,
+    /// Its idempotency key had been used for it before, so that it was not published again.
+    pub duplicate: bool,
+}
+
+impl Object {
+    fn ack(self, ack: &Ack) -> Self {
+        let mut object = self.number("receivers", ack.receivers);
+        if let Some(position) = &ack.position {
+            object = object.string("epoch", &position.epoch).number("offset", position.offset);
+        }
+        if ack.duplicate { object.raw("duplicate", "true") } else { object }
+    }
+}
+
+/// A publication was taken.
+pub fn ack(id: Option<&RequestId>, ack: &Ack) -> String {
+    Object::new("ack").id(id).ack(ack).end()
 }
 
 /// The outcome for one channel of a publication to several.
-pub fn ack_channel(channel: &ChannelName, receivers: u64) -> String {
-    Object::new("ack").string("channel", channel.as_str()).number("receivers", receivers).end()
+pub fn ack_channel(channel: &ChannelName, ack: &Ack) -> String {
+    Object::new("ack").string("channel", channel.as_str()).ack(ack).end()
 }
 
 /// The outcome of a publication to several channels, in their order: [`ack_channel`] or [`error`] each.
 pub fn ack_results(id: Option<&RequestId>, receivers: u64, results: &[String]) -> String {
     Object::new("ack").id(id).number("receivers", receivers).raw("results", &list(results)).end()
+}
+
+/// Publications as `history` answers them.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The life of the store; `None`: the channel has no history.
+    pub epoch: Option<Box<str>>,
+    /// Each as [`history_item`] writes it.
+    pub publications: Vec<String>,
+    /// The oldest offset that is kept; `top + 1` when none is.
+    pub oldest: u64,
+    /// The newest offset.
+    pub top: u64,
+    /// The offset after which the next page begins, when there is more.
+    pub next: Option<u64>,
+}
+
+/// One publication in [`History`].
+pub fn history_item(offset: u64, publication: Publication<'_>) -> String {
+    let mut object = Object(format!("{{\"offset\":{offset}"));
+    if let Some(id) = publication.id {
+        object = object.string("id", id);
+    }
+    object.event(publication.event).raw("data", publication.data.get()).end()
+}
+
+/// Answer to `history`.
+pub fn history(id: Option<&RequestId>, channel: &ChannelName, history: &History) -> String {
+    let object = Object::new("history")
+        .id(id)
+        .string("channel", channel.as_str())
+        .raw("publications", &list(&history.publications))
+        .number("oldest", history.oldest)
+        .number("top", history.top)
+        .string_or_null("epoch", history.epoch.as_deref());
+    match history.next {
+        Some(next) => object.number("next", next),
+        None => object,
+    }
+    .end()
+}
+
+/// Answer to a publisher's `position`.
+pub fn stands_at(id: Option<&RequestId>, channel: &ChannelName, position: Option<&crate::Position>) -> String {
+    Object::new("position")
+        .id(id)
+        .string("channel", channel.as_str())
+        .string_or_null("epoch", position.map(|position| &*position.epoch))
+        .number_or_null("offset", position.map(|position| position.offset))
+        .end()
+}
+
+/// Answer to `presence`.
+pub fn presence(id: Option<&RequestId>, channel: &ChannelName, members: Members<'_>) -> String {
+    Object::new("presence").id(id).string("channel", channel.as_str()).members(members).end()
+}
+
+/// Answer to `channels`: names and their subscribers.
+pub fn channels(id: Option<&RequestId>, channels: &[(ChannelName, u64)], next: Option<&str>) -> String {
+    let json = |(name, subscribers): &(ChannelName, u64)| {
+        format!("{{\"channel\":{},\"subscribers\":{subscribers}}}", quote(name.as_str()))
+    };
+    let items: Vec<_> = channels.iter().map(json).collect();
+    Object::new("channels").id(id).raw("channels", &list(&items)).next(next).end()
+}
+
+/// Answer to `subscribers`.
+pub fn subscribers(id: Option<&RequestId>, channel: &ChannelName, subscribers: u64) -> String {
+    Object::new("subscribers").id(id).string("channel", channel.as_str()).number("subscribers", subscribers).end()
+}
+
+/// Answer to `backup`: where the copy is, on the server's machine.
+pub fn backup(id: Option<&RequestId>, file: &str) -> String {
+    Object::new("backup").id(id).string("file", file).end()
 }
 
 /// Several replies as one JSON array.

@@ -132,7 +132,7 @@ proptest! {
         let literal = if escape { format!("\"{escaped}\"") } else { json!(name).to_string() };
         let text = format!(r#"{{"channel":{literal},"type":"subscribe"}}"#);
         match ClientRequest::parse(&text) {
-            Ok(ClientRequest { command: ClientCommand::Subscribe(channel), .. }) => prop_assert_eq!(channel.as_str(), name),
+            Ok(ClientRequest { command: ClientCommand::Subscribe(asked), .. }) => prop_assert_eq!(asked.channel.as_str(), name),
             Err(error) => {
                 prop_assert_eq!(error.code, ErrorCode::InvalidName);
                 prop_assert!(name.len() > 200 || name.chars().any(char::is_control));

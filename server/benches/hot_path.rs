@@ -6,9 +6,12 @@ use std::sync::Arc;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use realtime_protocol::ChannelName;
+use realtime_server::config::Config;
 use realtime_server::internals::{
-    AppId, Decoder, Directory, Hub, Inbox, Item, Limits, Payload, Publication, Stream, StreamName, text_frame,
+    AppId, Decoder, Directory, Hub, Inbox, Incoming, Item, Limits, Payload, Publication, Stream, StreamName, Wish,
+    text_frame,
 };
+use realtime_server::rules::StreamRule;
 use serde_json::value::RawValue;
 
 /// Publications between two visits of a shard.
@@ -29,7 +32,8 @@ fn stream(number: usize) -> Stream {
 }
 
 fn hub(shards: usize) -> Hub {
-    Hub::new((0..shards).map(|_| Arc::new(Inbox::default())).collect(), Arc::new(Directory::new(shards)))
+    let inboxes = (0..shards).map(|_| Arc::new(Inbox::default())).collect();
+    Hub::new(inboxes, Arc::new(Directory::new(shards)), &Config::default(), Box::new(|_| StreamRule::NONE))
 }
 
 #[divan::bench(args = [128, 1_024, 16_384])]
@@ -42,7 +46,7 @@ fn frame_is_encoded(bencher: Bencher<'_, '_>, size: usize) {
 fn publication_is_encoded(bencher: Bencher<'_, '_>, size: usize) {
     bencher
         .counter(BytesCount::new(size))
-        .with_inputs(|| Publication::direct(payload(size)))
+        .with_inputs(|| Publication::direct(Arc::new(payload(size))))
         .bench_refs(|publication| publication.frame().len());
 }
 
@@ -75,14 +79,15 @@ fn hub_publishes(bencher: Bencher<'_, '_>, shards: u16) {
     let hub = hub(usize::from(shards));
     let stream = stream(0);
     for shard in 0..shards {
-        hub.subscribe(shard, stream.clone(), |_| 0, |_| {});
+        hub.subscribe(shard, stream.clone(), Wish::default(), |_, _, _| 0, |_| {});
     }
-    let payload = Arc::new(payload(128));
+    let incoming = Incoming { payload: Arc::new(payload(128)), exclude: None, id: None };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let mut taken = Vec::new();
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
         for _ in 0..BATCH {
-            assert_eq!(hub.publish(black_box(&stream), &payload, None), u64::from(shards));
+            let outcome = hub.publish(black_box(&stream), &incoming).expect("nothing is kept");
+            assert_eq!(outcome.receivers, u64::from(shards));
         }
         for shard in 0..shards {
             taken.clear();
@@ -96,11 +101,11 @@ fn hub_publishes(bencher: Bencher<'_, '_>, shards: u16) {
 fn hub_subscribes_and_leaves(bencher: Bencher<'_, '_>, others: usize) {
     let hub = hub(1);
     for number in 0..others {
-        hub.subscribe(0, stream(number), |_| 0, |_| {});
+        hub.subscribe(0, stream(number), Wish::default(), |_, _, _| 0, |_| {});
     }
     let own = stream(others);
     bencher.bench_local(|| {
-        hub.subscribe(0, black_box(own.clone()), |_| 0, |_| {});
-        hub.unsubscribe(0, &own, || {});
+        hub.subscribe(0, black_box(own.clone()), Wish::default(), |_, _, _| 0, |_| {});
+        hub.unsubscribe(0, &own, None, || {});
     });
 }

@@ -27,6 +27,13 @@ pub enum Item {
         /// What it gets.
         publication: Arc<Publication>,
     },
+    /// An answer that took its time, for one connection.
+    Reply {
+        /// Which.
+        place: Place,
+        /// The answer.
+        text: String,
+    },
     /// The node's budget is spent and most waits on this shard: make room.
     Relieve,
 }
@@ -36,6 +43,7 @@ impl Item {
     pub fn size(&self) -> usize {
         match self {
             Self::Publication { publication, .. } | Self::Direct { publication, .. } => publication.size(),
+            Self::Reply { text, .. } => text.len(),
             Self::Relieve => 0,
         }
     }

@@ -3,10 +3,12 @@
 
 pub mod config;
 mod directory;
+mod durable;
 mod gate;
 mod http;
 mod hub;
 mod inbox;
+mod listen;
 pub mod log;
 mod memory;
 pub mod origin;
@@ -30,28 +32,29 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info};
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::durable::Durable;
 use crate::gate::Gate;
 use crate::http::Listener;
 use crate::hub::{Hub, MAX_SHARDS};
 use crate::inbox::Inbox;
+use crate::listen::Inherited;
 use crate::memory::Budget;
 use crate::policy::Policy;
 use crate::shard::{Arrival, Order, Shard};
-use crate::unix_socket::{Resolved, SocketError, SocketFile};
+use crate::store::OpenError;
+use crate::unix_socket::{SocketError, SocketFile};
 
 /// What benchmarks and tests reach past the front door; no promise is made about any of it.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::directory::Directory;
-    pub use crate::hub::{AppId, Hub, Payload, Publication, Stream, StreamName};
+    pub use crate::hub::{AppId, Hub, Incoming, Payload, Publication, RuleOf, Stream, StreamName, Wish};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
 
@@ -64,8 +67,10 @@ pub mod internals {
 /// What front and shards share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
-    pub(crate) policy: ArcSwap<Policy>,
-    pub(crate) hub: Hub,
+    pub(crate) policy: Arc<ArcSwap<Policy>>,
+    pub(crate) hub: Arc<Hub>,
+    /// Histories on disk, when there is a directory for them.
+    pub(crate) store: Option<Durable>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Budget,
@@ -84,6 +89,14 @@ impl Shared {
         let _ = self.shards[next].send(Order::Adopt(Box::new(arrival)));
     }
 
+    /// Waits until neither a shard nor the store is so far behind that publishing more would only pile up memory.
+    pub(crate) async fn admission(&self) {
+        self.hub.admission().await;
+        if let Some(store) = &self.store {
+            store.admission().await;
+        }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
@@ -100,6 +113,8 @@ pub enum StartError {
     Runtime(io::Error),
     /// The configuration asks for more shards than there can be.
     TooManyShards(usize),
+    /// The histories on disk cannot be opened.
+    Store(OpenError),
 }
 
 impl std::fmt::Display for StartError {
@@ -112,6 +127,7 @@ impl std::fmt::Display for StartError {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::UnixSocket(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Store(error) => error.fmt(f),
             Self::TooManyShards(shards) => write!(f, "shards = {shards}: there can be {MAX_SHARDS} at most"),
         }
     }
@@ -159,11 +175,15 @@ impl Server {
         self.shared.hub.streams()
     }
 
-    /// Waits until it has stopped. `Err`: a thread panicked.
+    /// Waits until it has stopped, and leaves what is kept to the next start. `Err`: a thread panicked.
     pub fn wait(self) -> Result<(), Crashed> {
         let mut outcome = self.front.join().map_err(|_| Crashed);
         for shard in self.shards {
             outcome = outcome.and(shard.join().map_err(|_| Crashed));
+        }
+        // Nobody publishes any more. After a panic what is in memory may not be whole.
+        if let Some(store) = &self.shared.store {
+            store.leave(outcome.is_ok().then_some(&*self.shared.hub));
         }
         outcome
     }
@@ -199,18 +219,29 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     }
     let config = Arc::new(config);
     let front = front_runtime().map_err(StartError::Runtime)?;
+    let inherited = Inherited::take();
     let tcp = front
-        .block_on(async { listen(config.listen, config.send_buffer) })
+        .block_on(async { listen::tcp(inherited.tcp, config.listen, config.send_buffer) })
         .map_err(|error| StartError::Listen(config.listen, error))?;
     let address = tcp.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
-    let unix = front.block_on(async { listen_unix(&config) })?;
+    let unix = front.block_on(async { listen::unix(inherited.unix, &config) })?;
     let shards = config.shards.max(1);
     let directory = Arc::new(Directory::new(shards));
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
     let (limit, used) = descriptors(shards);
+    let policy = Arc::new(ArcSwap::from_pointee(Policy::new(&config)));
+    let rules = policy.clone();
+    let hub = Hub::new(
+        (0..shards).map(|_| Arc::new(Inbox::default())).collect(),
+        directory.clone(),
+        &config,
+        Box::new(move |name| rules.load().stream(name)),
+    );
+    let (hub, store) = durable::open(hub, &config)?;
     let shared = Arc::new(Shared {
-        policy: ArcSwap::from_pointee(Policy::new(&config)),
-        hub: Hub::new((0..shards).map(|_| Arc::new(Inbox::default())).collect(), directory.clone()),
+        policy,
+        hub,
+        store,
         directory,
         gate: Arc::new(Gate::new(config.clone(), limit, used)),
         budget: Budget::new(shards, config.memory_max),
@@ -229,9 +260,11 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     let mut listeners = vec![Listener::Tcp(tcp)];
     let mut unix_socket = None;
     if let Some((listener, file)) = unix {
-        info!("publishers on this machine: unix://{}", file.path().display());
+        if let Some(file) = &file {
+            info!("publishers on this machine: unix://{}", file.path().display());
+        }
         listeners.push(Listener::Unix(listener));
-        unix_socket = Some(file);
+        unix_socket = file;
     }
     let front = start_front(front, shared.clone(), listeners, shutdown).map_err(StartError::Runtime)?;
     Ok(Server { address, unix_socket, shared, front, shards })
@@ -251,38 +284,6 @@ fn front_runtime() -> io::Result<Runtime> {
     // Handshakes are a small part of the work; the shards have the other cores.
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4));
     Builder::new_multi_thread().worker_threads(threads).thread_name("front").enable_all().build()
-}
-
-/// Listens on `address`. What is set here, accepted sockets inherit, which spares each of them the system calls.
-fn listen(address: SocketAddr, send_buffer: usize) -> io::Result<TcpListener> {
-    /// Connections that the kernel completes while accepting is behind.
-    const BACKLOG: u32 = 4096;
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.set_nodelay(true)?;
-    let options = SockRef::from(&socket);
-    // The kernel takes the value twice, for its own bookkeeping (socket(7)).
-    options.set_send_buffer_size(send_buffer / 2)?;
-    // Watches publishers, which are not pinged.
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
-    options.set_tcp_keepalive(&keepalive)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-fn listen_unix(config: &Config) -> Result<Option<(UnixListener, SocketFile)>, StartError> {
-    let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR");
-    let path = match unix_socket::resolve(config, runtime_dir.as_deref().map(Path::new)) {
-        Resolved::At(path) => path,
-        Resolved::None(reason) => {
-            info!("no unix socket: {reason}");
-            return Ok(None);
-        }
-    };
-    let (listener, file) = unix_socket::bind_at(&path, config).map_err(StartError::UnixSocket)?;
-    let listener = UnixListener::from_std(listener).map_err(StartError::Runtime)?;
-    Ok(Some((listener, file)))
 }
 
 /// Tells the front when its thread panics.
@@ -315,6 +316,16 @@ fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<
     Ok(thread)
 }
 
+/// Lets time pass in the hub.
+async fn keep_time(shared: Arc<Shared>) {
+    let mut interval = tokio::time::interval(Hub::TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        shared.hub.tick();
+    }
+}
+
 /// How long a stop waits for others: for requests to end, and for the answers to close frames.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 
@@ -328,6 +339,7 @@ fn start_front(
     std::thread::Builder::new().name("front-main".into()).spawn(move || {
         let (stop, stopping) = watch::channel(false);
         runtime.block_on(async {
+            tokio::spawn(keep_time(shared.clone()));
             let accepting: Vec<_> = listeners
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(shared.clone(), stopping.clone())))

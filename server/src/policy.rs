@@ -3,14 +3,17 @@
 use std::net::IpAddr;
 
 use crate::config::{Config, PublisherKey};
+use crate::hub::StreamName;
 use crate::origin::OriginPolicy;
-use crate::rules::Rules;
+use crate::rules::{Rules, StreamRule};
 use crate::session::Rate;
 
 /// The rules in force.
 pub struct Policy {
     /// Who may subscribe to what.
     pub rules: Rules,
+    /// What holds for what is sent to users.
+    users: StreamRule,
     /// Which pages may connect.
     pub origins: OriginPolicy,
     /// How fast clients may send commands.
@@ -81,6 +84,7 @@ impl Policy {
     pub fn new(config: &Config) -> Self {
         Self {
             rules: Rules::new(config.channels.clone()),
+            users: config.users,
             origins: OriginPolicy::new(config.allowed_origins.clone()),
             rate: Rate {
                 per_second: u32::try_from(config.commands_per_second).unwrap_or(u32::MAX).max(1),
@@ -90,6 +94,14 @@ impl Policy {
             insecure_identity: config.insecure_identity || config.dev,
             key: config.publisher_key.clone(),
             dev: config.dev,
+        }
+    }
+
+    /// What the hub does for a stream.
+    pub fn stream(&self, name: &StreamName) -> StreamRule {
+        match name {
+            StreamName::Channel(channel) => self.rules.stream(channel),
+            StreamName::User(_) => self.users,
         }
     }
 

@@ -1,14 +1,31 @@
 //! What publishers ask, carried out: from the WebSocket, the unix socket and `POST /broadcast` alike.
+//!
+//! A frame or body holds one command or many. What can be answered at once is; publications in streams on disk and
+//! reads from there take their time, and the replies to the whole frame wait for the last of them.
+
+mod query;
+mod work;
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realtime_protocol::{
-    ChannelName, CommandError, ErrorCode, NameError, PublishCommand, PublisherCommand, PublisherFrame,
-    PublisherRequest, RequestId, Target, push,
+    ChannelName, CommandError, ConnectionId, ErrorCode, EventName, IdempotencyKey, NameError, Position, PublishCommand,
+    PublisherCommand, PublisherFrame, PublisherRequest, RequestId, Target, push,
 };
+use sha2::{Digest, Sha256};
 
 use crate::Shared;
-use crate::hub::{AppId, Payload, Stream, StreamName};
+use crate::directory::Place;
+use crate::hub::{Incoming, KeyRefusal, Keyed, Outcome, Payload, Refused, Stream, StreamName, fingerprint};
+use crate::inbox::Item;
+use crate::session::Query;
+use crate::store::{Key, Retention, WriteError};
+
+use self::work::{Job, Part, Work, WriteJob};
+
+pub use self::work::{Replies, Reply};
 
 /// Longest frame or body of a publisher, bytes; each publication in it has a limit of its own.
 pub const MAX_FRAME: usize = 8 << 20;
@@ -17,71 +34,82 @@ pub const MAX_FRAME: usize = 8 << 20;
 /// waits until it is delivered, and a name needs only a few bytes of the frame.
 const MAX_TARGETS: usize = 100_000;
 
-/// The answer to one command.
-#[derive(Debug)]
-pub enum Reply {
-    /// It was carried out, and this says how.
-    Done(String),
-    /// It was refused.
-    Refused(CommandError),
+/// Whose idempotency keys these are. There is one publisher key, so all publishers are one.
+const ORIGIN: &str = "publisher";
+
+/// Carries out what a frame holds, and returns the text to answer, where a command has an `id` or failed; when that
+/// takes time, it goes to `place` later.
+pub fn execute_frame(shared: &Arc<Shared>, text: &str, place: Place) -> Option<String> {
+    let (work, jobs) = carry_out(shared, text);
+    later(shared, work, jobs, place)
 }
 
-impl Reply {
-    /// Whether the command failed.
-    pub fn is_error(&self) -> bool {
-        matches!(self, Self::Refused(_))
-    }
-
-    /// The reply as it goes over a WebSocket.
-    pub fn into_text(self) -> String {
-        match self {
-            Self::Done(text) => text,
-            Self::Refused(error) => push::error(&error),
-        }
-    }
+/// Carries out one publication of a client.
+pub fn execute_one(
+    shared: &Arc<Shared>,
+    id: Option<RequestId>,
+    publish: PublishCommand<'_>,
+    place: Place,
+) -> Option<String> {
+    let (mut work, mut jobs) = (Work::one(), Vec::new());
+    let request = PublisherRequest { id, command: PublisherCommand::Publish(publish) };
+    command(shared, Ok(request), &mut work, &mut jobs);
+    later(shared, work, jobs, place)
 }
 
-/// The answer to one frame or body.
-#[derive(Debug)]
-pub enum Replies {
-    /// To one command.
-    One(Reply),
-    /// To an array.
-    Many(Vec<Reply>),
+/// Answers a client's question, at once or later.
+pub fn answer(shared: &Arc<Shared>, id: Option<RequestId>, query: Query, place: Place) -> Option<String> {
+    let (mut work, mut jobs) = (Work::one(), Vec::new());
+    let command = match query {
+        Query::History(query) => PublisherCommand::History(query),
+        Query::Presence(query) => PublisherCommand::Presence(query),
+    };
+    self::command(shared, Ok(PublisherRequest { id, command }), &mut work, &mut jobs);
+    later(shared, work, jobs, place)
 }
 
-/// Carries out what a frame holds; the text to answer, where a command has an `id` or failed.
-pub fn execute_frame(shared: &Shared, text: &str) -> Option<String> {
-    match PublisherFrame::parse(text) {
-        PublisherFrame::One(request) => {
-            let wants_reply = wants_reply(&request);
-            let reply = request_reply(shared, bounded(request, &mut { MAX_TARGETS }));
-            (wants_reply || reply.is_error()).then(|| reply.into_text())
+fn later(shared: &Arc<Shared>, work: Work, jobs: Vec<Job>, place: Place) -> Option<String> {
+    let hub = shared.hub.clone();
+    let done = work.finish(shared, jobs, move |work| {
+        if let Some(text) = work.into_frame() {
+            hub.send(place.shard, Item::Reply { place, text });
         }
-        PublisherFrame::Many(requests) => {
-            let mut texts = Vec::with_capacity(requests.len());
-            let mut left = MAX_TARGETS;
-            for request in requests {
-                let request = bounded(request, &mut left);
-                let wants_reply = wants_reply(&request);
-                let reply = request_reply(shared, request);
-                if wants_reply || reply.is_error() {
-                    texts.push(reply.into_text());
-                }
-            }
-            (!texts.is_empty()).then(|| push::list(&texts))
-        }
-    }
+    });
+    done.and_then(Work::into_frame)
 }
 
 /// Carries out what a body holds and answers everything, with `id` or without.
-pub fn execute_body(shared: &Shared, text: &str) -> Replies {
+pub async fn execute_body(shared: &Arc<Shared>, text: &str) -> Replies {
+    let (work, jobs) = carry_out(shared, text);
+    let (send, receive) = tokio::sync::oneshot::channel();
+    let done = work.finish(shared, jobs, move |work| {
+        // Who has hung up needs no answer.
+        let _ = send.send(work);
+    });
+    match done {
+        Some(work) => work.into_replies(),
+        None => match receive.await {
+            Ok(work) => work.into_replies(),
+            Err(_) => Replies::One(Reply::Refused(unavailable("the server is stopping"))),
+        },
+    }
+}
+
+fn carry_out(shared: &Shared, text: &str) -> (Work, Vec<Job>) {
+    let mut jobs = Vec::new();
     match PublisherFrame::parse(text) {
-        PublisherFrame::One(request) => Replies::One(request_reply(shared, bounded(request, &mut { MAX_TARGETS }))),
+        PublisherFrame::One(request) => {
+            let mut work = Work::one();
+            command(shared, bounded(request, &mut { MAX_TARGETS }), &mut work, &mut jobs);
+            (work, jobs)
+        }
         PublisherFrame::Many(requests) => {
+            let mut work = Work::many(requests.len());
             let mut left = MAX_TARGETS;
-            let reply = |request| request_reply(shared, bounded(request, &mut left));
-            Replies::Many(requests.into_iter().map(reply).collect())
+            for request in requests {
+                command(shared, bounded(request, &mut left), &mut work, &mut jobs);
+            }
+            (work, jobs)
         }
     }
 }
@@ -94,7 +122,7 @@ fn bounded<'a>(request: Parsed<'a>, left: &mut usize) -> Parsed<'a> {
     let targets = match &request.command {
         PublisherCommand::Publish(PublishCommand { target: Target::Channels(channels), .. }) => channels.len(),
         PublisherCommand::Publish(_) => 1,
-        PublisherCommand::Ping => 0,
+        _ => 0,
     };
     match left.checked_sub(targets) {
         Some(rest) => {
@@ -108,23 +136,20 @@ fn bounded<'a>(request: Parsed<'a>, left: &mut usize) -> Parsed<'a> {
     }
 }
 
-fn wants_reply(request: &Parsed<'_>) -> bool {
-    request.as_ref().is_ok_and(|request| request.id.is_some() || matches!(request.command, PublisherCommand::Ping))
-}
-
-fn request_reply(shared: &Shared, request: Parsed<'_>) -> Reply {
+/// Carries out one command, or leaves a job that does.
+fn command(shared: &Shared, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
     match request {
-        Ok(PublisherRequest { id, command: PublisherCommand::Ping }) => Reply::Done(push::pong(id.as_ref())),
+        Err(error) => work.refuse(error),
         Ok(PublisherRequest { id, command: PublisherCommand::Publish(publish) }) => {
-            execute(shared, id.as_ref(), publish)
+            self::publish(shared, id, publish, work, jobs);
         }
-        Err(error) => Reply::Refused(error),
+        Ok(PublisherRequest { id, command }) => query::answer(shared, id, command, work, jobs),
     }
 }
 
 /// Publishes, and says to how many connections it was queued.
-pub fn execute(shared: &Shared, id: Option<&RequestId>, publish: PublishCommand<'_>) -> Reply {
-    let PublishCommand { target, event, data, exclude } = publish;
+fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
+    let PublishCommand { target, event, data, exclude, key } = publish;
     let max = shared.config.max_publication;
     if data.get().len() > max {
         let message = format!(
@@ -132,44 +157,169 @@ pub fn execute(shared: &Shared, id: Option<&RequestId>, publish: PublishCommand<
              id of what changed",
             data.get().len()
         );
-        return Reply::Refused(CommandError::new(ErrorCode::TooLarge, message).with_id(id.cloned()));
+        return work.refuse(CommandError::new(ErrorCode::TooLarge, message).with_id(id));
     }
-    let payload = Payload { event, data: data.to_owned() };
-    let hub = &shared.hub;
-    let to_stream =
-        |name: StreamName, payload: &Arc<Payload>| hub.publish(&Stream { app: AppId::DEFAULT, name }, payload, exclude);
+    let digest = key.as_ref().map_or(0, |_| {
+        let event = event.as_ref().map_or("", EventName::as_str);
+        let exclude = exclude.map_or([0; ConnectionId::LEN], |id| *id.as_bytes());
+        fingerprint(&[event.as_bytes(), data.get().as_bytes(), &exclude])
+    });
+    let payload = Arc::new(Payload { event, data: data.to_owned() });
+    let outgoing = Outgoing { payload, exclude, key: key.as_ref(), digest };
     match target {
         Target::Channel(channel) => {
-            Reply::Done(push::ack(id, to_stream(StreamName::Channel(channel), &Arc::new(payload))))
+            work.publication(id, false, 1);
+            outgoing.to_stream(shared, StreamName::Channel(channel), None, work, jobs);
         }
-        Target::User(user) => Reply::Done(push::ack(id, to_stream(StreamName::User(user), &Arc::new(payload)))),
+        Target::User(user) => {
+            work.publication(id, false, 1);
+            outgoing.to_stream(shared, StreamName::User(user), None, work, jobs);
+        }
         Target::Connection(connection) => {
-            Reply::Done(push::ack(id, connection.map_or(0, |c| hub.send_to_connection(&c, payload))))
+            work.publication(id, false, 1);
+            work.part(Part { channel: None, outcome: Some(outgoing.to_connection(shared, connection)) });
         }
+        // Each is tried, whatever becomes of the others.
         Target::Channels(channels) => {
-            let payload = Arc::new(payload);
-            to_channels(id, channels, |channel| to_stream(StreamName::Channel(channel), &payload))
+            work.publication(id, true, channels.len());
+            for channel in channels {
+                outgoing.to_one_of_several(shared, channel, work, jobs);
+            }
         }
     }
 }
 
-/// Tries each channel, whatever became of the others.
-fn to_channels(
-    id: Option<&RequestId>,
-    channels: Vec<Result<ChannelName, (String, NameError)>>,
-    publish: impl Fn(ChannelName) -> u64,
-) -> Reply {
-    let mut total = 0;
-    let results: Vec<_> = channels
-        .into_iter()
-        .map(|channel| match channel {
+/// A publication on its way to one or several streams.
+struct Outgoing<'a> {
+    payload: Arc<Payload>,
+    exclude: Option<ConnectionId>,
+    key: Option<&'a IdempotencyKey>,
+    digest: u64,
+}
+
+impl Outgoing<'_> {
+    fn to_one_of_several(
+        &self,
+        shared: &Shared,
+        channel: Result<ChannelName, (String, NameError)>,
+        work: &mut Work,
+        jobs: &mut Vec<Job>,
+    ) {
+        match channel {
             Ok(channel) => {
-                let receivers = publish(channel.clone());
-                total += receivers;
-                push::ack_channel(&channel, receivers)
+                self.to_stream(shared, StreamName::Channel(channel.clone()), Some(channel), work, jobs);
             }
-            Err((name, error)) => push::error(&CommandError::name("channel names", error).about(name)),
+            Err((name, error)) => {
+                let error = CommandError::name("channel names", error).about(name);
+                work.part(Part { channel: None, outcome: Some(Err(error)) });
+            }
+        }
+    }
+
+    /// `told`: the channel, when the reply names it.
+    fn to_stream(
+        &self,
+        shared: &Shared,
+        name: StreamName,
+        told: Option<ChannelName>,
+        work: &mut Work,
+        jobs: &mut Vec<Job>,
+    ) {
+        let stream = Stream::new(name);
+        let incoming =
+            Incoming { payload: self.payload.clone(), exclude: self.exclude, id: self.public_id(&stream.name) };
+        // Without a store nothing is on disk, and nobody need look.
+        let history = shared.store.as_ref().and_then(|_| shared.hub.on_disk(&stream));
+        let Some(history) = history else {
+            let scope = self.key.map_or(0, |_| scope(&stream.name));
+            let outcome = self.once(shared, scope, || shared.hub.publish(&stream, &incoming));
+            let outcome = outcome.map_err(|error| match &told {
+                Some(channel) => error.about(channel.as_str()),
+                None => error,
+            });
+            return work.part(Part { channel: told, outcome: Some(outcome) });
+        };
+        let Incoming { payload, exclude, id } = incoming;
+        let key = self.key.map(|key| Key { origin: ORIGIN.into(), key: key.to_string().into(), digest: self.digest });
+        let retention = Retention { size: history.size, ttl: Some(history.ttl) };
+        work.part(Part { channel: told, outcome: None });
+        let (command, part) = work.last_part();
+        let write = WriteJob { stream: Arc::new(stream), payload, exclude, id, key, retention };
+        jobs.push(Job::Write { command, part, write });
+    }
+
+    fn to_connection(&self, shared: &Shared, connection: Option<ConnectionId>) -> Result<push::Ack, CommandError> {
+        let Some(connection) = connection else { return Ok(push::Ack::default()) };
+        let scope = self.key.map_or(0, |_| fingerprint(&[ORIGIN.as_bytes(), b"connection", connection.as_bytes()]));
+        self.once(shared, scope, || {
+            let receivers = shared.hub.send_to_connection(&connection, self.payload.clone());
+            Ok(Outcome { receivers, offset: None })
         })
-        .collect();
-    Reply::Done(push::ack_results(id, total, &results))
+    }
+
+    fn once(
+        &self,
+        shared: &Shared,
+        scope: u64,
+        publish: impl FnOnce() -> Result<Outcome, Refused>,
+    ) -> Result<push::Ack, CommandError> {
+        let hub = &shared.hub;
+        let done = match self.key {
+            None => publish().map(|outcome| (outcome, false)),
+            Some(key) => hub.keys.once(&Keyed { key, scope, digest: self.digest }, hub.now(), publish),
+        };
+        let (Outcome { receivers, offset }, duplicate) = done.map_err(refused)?;
+        let position = offset.map(|offset| Position { epoch: (&**hub.memory_epoch()).into(), offset });
+        Ok(push::Ack { receivers, position, duplicate })
+    }
+
+    /// Keys themselves never reach subscribers.
+    fn public_id(&self, stream: &StreamName) -> Option<Box<str>> {
+        let Some(IdempotencyKey::Application(key)) = self.key else { return None };
+        let hash = Sha256::new().chain_update(scope(stream).to_be_bytes()).chain_update(&**key).finalize();
+        Some(URL_SAFE_NO_PAD.encode(&hash[16..28]).into())
+    }
+}
+
+/// Where a key counts: the same one means nothing in another stream.
+fn scope(stream: &StreamName) -> u64 {
+    match stream {
+        StreamName::Channel(channel) => fingerprint(&[ORIGIN.as_bytes(), b"channel", channel.as_str().as_bytes()]),
+        StreamName::User(user) => fingerprint(&[ORIGIN.as_bytes(), b"user", user.as_str().as_bytes()]),
+    }
+}
+
+fn unavailable(message: &str) -> CommandError {
+    CommandError::new(ErrorCode::Unavailable, message)
+}
+
+fn refused(refused: Refused) -> CommandError {
+    match refused {
+        Refused::Full => {
+            let message = "the histories in memory have no room for it (history.memory_max); nobody got it. Keep less \
+                           of each channel, or for a shorter time";
+            CommandError::new(ErrorCode::StoreFull, message)
+        }
+        Refused::Key(KeyRefusal::Conflict) => conflict(),
+        Refused::Key(KeyRefusal::TooMany) => too_many_keys(),
+    }
+}
+
+fn conflict() -> CommandError {
+    let message = "this idempotency key was used for another publication; a repetition must be the same, event, data \
+                   and exclusion, and anything new needs a key of its own";
+    CommandError::new(ErrorCode::KeyConflict, message)
+}
+
+fn too_many_keys() -> CommandError {
+    unavailable("as many idempotency keys are remembered as may be (idempotency.max_keys); try again in a while")
+}
+
+fn not_written(error: &WriteError) -> CommandError {
+    match error {
+        WriteError::KeyConflict => conflict(),
+        WriteError::TooManyKeys => too_many_keys(),
+        WriteError::Full => CommandError::new(ErrorCode::StoreFull, error.to_string()),
+        WriteError::Unavailable(_) => unavailable(&error.to_string()),
+    }
 }

@@ -3,6 +3,7 @@
 mod pattern;
 
 use std::fmt;
+use std::time::Duration;
 
 use realtime_protocol::{ChannelName, UserId};
 
@@ -37,10 +38,11 @@ impl Subscribe {
 }
 
 /// What happens to publications that a slow reader's full outbox has no room for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
+    /// What waits in the channel is dropped, and the reader gets it from the history once it reads again.
+    CatchUp,
     /// The reader is closed.
-    #[default]
     Disconnect,
     /// What waited longest in the channel is dropped, and the reader is told how much.
     DropOldest,
@@ -50,15 +52,91 @@ pub enum Overflow {
 
 impl Overflow {
     /// Every value, in the order of the manual.
-    pub const ALL: &'static [Self] = &[Self::Disconnect, Self::DropOldest, Self::Latest];
+    pub const ALL: &'static [Self] = &[Self::CatchUp, Self::Disconnect, Self::DropOldest, Self::Latest];
 
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::CatchUp => "catch_up",
             Self::Disconnect => "disconnect",
             Self::DropOldest => "drop_oldest",
             Self::Latest => "latest",
         }
+    }
+}
+
+/// Where a history is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory: it survives a clean restart, but no crash.
+    Memory,
+    /// On disk: what is acknowledged survives crashes.
+    Disk,
+}
+
+impl StoreKind {
+    /// Every value, in the order of the manual.
+    pub const ALL: &'static [Self] = &[Self::Memory, Self::Disk];
+
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
+/// How much of a stream is kept, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryRule {
+    /// Publications.
+    pub size: usize,
+    /// Their longest age.
+    pub ttl: Duration,
+    /// Where.
+    pub store: StoreKind,
+}
+
+impl HistoryRule {
+    /// The age where none is configured.
+    pub const DEFAULT_TTL: Duration = Duration::from_secs(3600);
+}
+
+/// How a channel's members are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresenceRule {
+    /// How long somebody whose last connection is gone still counts as there; a reload of the page takes less.
+    pub grace: Duration,
+    /// Whether members are told who comes and goes.
+    pub events: bool,
+}
+
+impl Default for PresenceRule {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(3), events: true }
+    }
+}
+
+/// What the hub does for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamRule {
+    /// What happens to slow readers.
+    pub overflow: Overflow,
+    /// What is kept; `None`: nothing.
+    pub history: Option<HistoryRule>,
+    /// How members are followed; `None`: not at all.
+    pub presence: Option<PresenceRule>,
+}
+
+impl StreamRule {
+    /// What holds where nothing is configured: nothing is kept and nobody is followed.
+    pub const NONE: Self = Self { overflow: Overflow::Disconnect, history: None, presence: None };
+
+    /// With a history, slow readers get the rest from there; without one they are closed.
+    pub fn new(overflow: Option<Overflow>, history: Option<HistoryRule>, presence: Option<PresenceRule>) -> Self {
+        let default = if history.is_some() { Overflow::CatchUp } else { Overflow::Disconnect };
+        Self { overflow: overflow.unwrap_or(default), history, presence }
     }
 }
 
@@ -69,8 +147,8 @@ pub struct ChannelRule {
     pub pattern: Pattern,
     /// Who may subscribe to them.
     pub subscribe: Subscribe,
-    /// What happens to their slow readers.
-    pub overflow: Overflow,
+    /// What the hub does for them.
+    pub stream: StreamRule,
 }
 
 /// All rules in order, and what holds where none matches.
@@ -128,12 +206,12 @@ impl Rules {
         Self(rules)
     }
 
-    /// What happens to the slow readers of `channel`.
-    pub fn overflow(&self, channel: &ChannelName) -> Overflow {
+    /// What the hub does for `channel`.
+    pub fn stream(&self, channel: &ChannelName) -> StreamRule {
         self.0
             .iter()
             .find(|rule| rule.pattern.matches(channel.as_str()).is_some())
-            .map_or(Overflow::Disconnect, |rule| rule.overflow)
+            .map_or(StreamRule::NONE, |rule| rule.stream)
     }
 
     /// Whether a connection of `user` may subscribe to `channel`.
@@ -170,6 +248,31 @@ fn owned_by(owner: Option<&str>, user: Option<&UserId>) -> Result<(), Denied> {
     }
 }
 
+/// For the operator, as `check-config --channel` prints it.
+impl fmt::Display for StreamRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.history {
+            Some(HistoryRule { size, ttl, store }) => write!(
+                f,
+                "history: {size} publications for {} ({})",
+                crate::config::show_duration(ttl),
+                store.as_str()
+            )?,
+            None => f.write_str("history: none")?,
+        }
+        match self.presence {
+            Some(PresenceRule { grace, events }) => write!(
+                f,
+                "; presence: {} after {}",
+                if events { "join and leave are told, leave" } else { "without events, gone" },
+                crate::config::show_duration(grace)
+            )?,
+            None => f.write_str("; presence: none")?,
+        }
+        write!(f, "; overflow: {}", self.overflow.as_str())
+    }
+}
+
 /// One line for the operator, as `check-config --channel` prints it.
 impl fmt::Display for Decision<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +306,7 @@ mod tests {
         let rule = |&(pattern, subscribe)| ChannelRule {
             pattern: Pattern::parse(pattern).unwrap(),
             subscribe,
-            overflow: Overflow::default(),
+            stream: StreamRule::NONE,
         };
         Rules::new(list.iter().map(rule).collect())
     }

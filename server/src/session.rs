@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use realtime_protocol::{
-    ChannelName, ClientCommand, ClientRequest, CloseCode, CommandError, ErrorCode, PublishCommand, RequestId, UserId,
-    push,
+    ChannelName, ClientCommand, ClientRequest, CloseCode, CommandError, ConnectionId, ErrorCode, HistoryQuery,
+    ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, UserId, push,
 };
 
 use crate::policy::Policy;
@@ -33,8 +33,8 @@ pub enum Action<'a> {
     Subscribe {
         /// For the reply.
         id: Option<RequestId>,
-        /// To what.
-        channel: ChannelName,
+        /// To what, and from where.
+        subscribe: Subscribe,
     },
     /// Unsubscribe, and say so if there is an id.
     Unsubscribe {
@@ -49,6 +49,17 @@ pub enum Action<'a> {
         id: Option<RequestId>,
         /// Whose.
         user: UserId,
+        /// From where the user's own stream is wanted.
+        since: Option<Since>,
+        /// The connections that the client had before.
+        previous: Vec<ConnectionId>,
+    },
+    /// Answer.
+    Ask {
+        /// For the reply.
+        id: Option<RequestId>,
+        /// What is asked.
+        query: Query,
     },
     /// Publish.
     Publish {
@@ -59,6 +70,24 @@ pub enum Action<'a> {
     },
     /// Close the connection; nothing more is done for it.
     Close(CloseCode),
+}
+
+/// What is asked about a channel, by who may subscribe to it or publish.
+#[derive(Debug)]
+pub enum Query {
+    /// Its history.
+    History(HistoryQuery),
+    /// Its members.
+    Presence(ListQuery<ChannelName>),
+}
+
+impl Query {
+    fn channel(&self) -> &ChannelName {
+        match self {
+            Self::History(query) => &query.channel,
+            Self::Presence(query) => &query.of,
+        }
+    }
 }
 
 /// A client's state.
@@ -110,18 +139,20 @@ impl Session {
     ) {
         match command {
             ClientCommand::Ping => act(Action::Reply(push::pong(id.as_ref()))),
-            ClientCommand::Subscribe(channel) => self.subscribe(id, channel, policy, act),
+            ClientCommand::Subscribe(subscribe) => self.subscribe(id, subscribe, policy, act),
+            ClientCommand::History(query) => self.ask(id, Query::History(query), policy, act),
+            ClientCommand::Presence(query) => self.ask(id, Query::Presence(query), policy, act),
             ClientCommand::Unsubscribe(channel) => act(Action::Unsubscribe { id, channel }),
-            ClientCommand::Register { channels, .. } if channels.len() > policy.max_channels => {
+            ClientCommand::Register(Register { channels, .. }) if channels.len() > policy.max_channels => {
                 // Each name is answered, so that many in one command would cost much more than they cost the sender.
                 let (named, most) = (channels.len(), policy.max_channels);
                 let message = format!("register names {named} channels, and a connection may have {most}; name fewer");
                 let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id);
                 act(Action::Reply(push::error(&error)));
             }
-            ClientCommand::Register { user, channels } => {
+            ClientCommand::Register(Register { user, user_since, channels, previous }) => {
                 if let Some(user) = user
-                    && let Err(error) = self.identify(id.clone(), user, policy, act)
+                    && let Err(error) = self.identify(id.clone(), (user, user_since, previous), policy, act)
                 {
                     return act(Action::Reply(push::error(&error.with_id(id))));
                 }
@@ -150,27 +181,40 @@ impl Session {
     fn subscribe<'a>(
         &self,
         id: Option<RequestId>,
-        channel: ChannelName,
+        subscribe: Subscribe,
         policy: &Policy,
         act: &mut dyn FnMut(Action<'a>),
     ) {
-        // Rules are about browsers. Who may publish everywhere may also look on, as `tail` does.
-        let outcome =
-            if self.publisher { Ok(()) } else { policy.rules.for_channel(&channel, self.user.as_ref()).outcome };
-        match outcome {
-            Ok(()) => act(Action::Subscribe { id, channel }),
-            Err(denied) => {
-                let error = CommandError::new(ErrorCode::Forbidden, denied.to_string());
-                act(Action::Reply(push::error(&error.with_id(id).about(channel.as_str()))));
-            }
+        match self.may_see(&subscribe.channel, policy) {
+            Ok(()) => act(Action::Subscribe { id, subscribe }),
+            Err(error) => act(Action::Reply(push::error(&error.with_id(id)))),
         }
+    }
+
+    fn ask<'a>(&self, id: Option<RequestId>, query: Query, policy: &Policy, act: &mut dyn FnMut(Action<'a>)) {
+        match self.may_see(query.channel(), policy) {
+            Ok(()) => act(Action::Ask { id, query }),
+            Err(error) => act(Action::Reply(push::error(&error.with_id(id)))),
+        }
+    }
+
+    /// Rules are about browsers. Who may publish everywhere may also look on, as `tail` does.
+    fn may_see(&self, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
+        if self.publisher {
+            return Ok(());
+        }
+        policy
+            .rules
+            .for_channel(channel, self.user.as_ref())
+            .outcome
+            .map_err(|denied| CommandError::new(ErrorCode::Forbidden, denied.to_string()).about(channel.as_str()))
     }
 
     /// A claimed user counts only where the configuration says so; else the connection stays anonymous.
     fn identify<'a>(
         &mut self,
         id: Option<RequestId>,
-        user: UserId,
+        (user, since, previous): (UserId, Option<Since>, Vec<ConnectionId>),
         policy: &Policy,
         act: &mut dyn FnMut(Action<'a>),
     ) -> Result<(), CommandError> {
@@ -185,7 +229,7 @@ impl Session {
             )),
             _ => {
                 self.user = Some(user.clone());
-                act(Action::Identify { id, user });
+                act(Action::Identify { id, user, since, previous });
                 Ok(())
             }
         }

@@ -5,7 +5,7 @@
 mod support;
 
 use realtime_server::config::{Config, PublisherKey, UnixSocket};
-use realtime_server::rules::{ChannelRule, Overflow, Pattern, Subscribe};
+use realtime_server::rules::{ChannelRule, Overflow, Pattern, StreamRule, Subscribe};
 use serde_json::json;
 use support::frame::text;
 use support::http::{Answer, request, upgrade};
@@ -19,7 +19,11 @@ fn post(headers: &[(&str, &str)]) -> String {
 }
 
 fn rule(pattern: &str, subscribe: Subscribe) -> ChannelRule {
-    ChannelRule { pattern: Pattern::parse(pattern).unwrap(), subscribe, overflow: Overflow::Disconnect }
+    ChannelRule {
+        pattern: Pattern::parse(pattern).unwrap(),
+        subscribe,
+        stream: StreamRule::new(Some(Overflow::Disconnect), None, None),
+    }
 }
 
 /// The status of an upgrade of a page.

@@ -3,15 +3,17 @@
 
 mod support;
 
+use std::time::Duration;
+
 use realtime_server::config::Config;
-use realtime_server::rules::{ChannelRule, Overflow, Pattern, Subscribe};
+use realtime_server::rules::{Overflow, StreamRule};
 use serde_json::{Value, json};
-use support::{Client, TestServer, config, start};
+use support::{Client, TestServer, config, rule, start};
 
 /// Small bounds, so that little has to be sent until they are reached.
 fn tight(overflow: Overflow) -> Config {
-    let rule = ChannelRule { pattern: Pattern::parse("*").unwrap(), subscribe: Subscribe::Anyone, overflow };
-    Config { outbox_max: 128 << 10, send_buffer: 16 << 10, channels: vec![rule], ..config() }
+    let channels = vec![rule("*", StreamRule::new(Some(overflow), None, None))];
+    Config { outbox_max: 128 << 10, send_buffer: 16 << 10, channels, ..config() }
 }
 
 /// A client that takes only what fits into a small receive buffer.
@@ -146,6 +148,26 @@ fn one_browser_too_many_is_told_and_room_is_given_back() {
     assert_eq!(server.publisher().publish("c", &json!(1)), 0, "publishers are apart");
     drop(first);
     while Client::refused_or_not(server.request("/")) {}
+}
+
+// docs: frames that are not read at all for `write_timeout`
+#[test]
+fn a_reader_that_takes_nothing_is_dropped_even_where_its_outbox_never_fills() {
+    let latest = rule("state", StreamRule::new(Some(Overflow::Latest), None, None));
+    let server = start(Config {
+        channels: vec![latest],
+        write_timeout: Duration::from_secs(1),
+        send_buffer: 8 << 10,
+        ..config()
+    });
+    let mut stopped = server.client();
+    stopped.subscribe("state");
+    let mut publisher = server.publisher();
+    let data = Value::from("x".repeat(50_000));
+    let running = server.server.as_ref().unwrap();
+    while running.connections() != 1 {
+        publisher.publish("state", &data);
+    }
 }
 
 // docs: more publishers than `max_publishers`

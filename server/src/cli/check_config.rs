@@ -27,6 +27,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         .as_ref()
         .map_or("a connection without a user".to_owned(), |user| format!("user {user:?}", user = user.as_str()));
     writeln!(out, "{:?} for {who}: {}", channel.as_str(), rules.for_channel(&channel, user.as_ref()))?;
+    writeln!(out, "{}", rules.stream(&channel))?;
     if user.is_some() && !loaded.config.insecure_identity {
         writeln!(
             out,

@@ -57,13 +57,7 @@ impl Field {
         match self {
             Self::Switch(place) => *(place.write)(config) = switch(raw)?,
             Self::Count(place, range) => *(place.write)(config) = within(count(raw)?, range, usize::to_string)?,
-            Self::Duration(place, range) => {
-                let text = string(raw, "a duration with its unit, as in \"25s\"")?;
-                let value = units::duration(text).ok_or_else(|| {
-                    format!("{text:?} is not a duration; write a number with ms, s, m, h or d, as in \"25s\"")
-                })?;
-                *(place.write)(config) = within(value, range, |d| units::show_duration(*d))?;
-            }
+            Self::Duration(place, range) => *(place.write)(config) = duration(raw, range)?,
             Self::Size(place, range) => {
                 let text = string(raw, "a size with its unit, as in \"64KiB\"")?;
                 let value = units::size(text).ok_or_else(|| {
@@ -203,14 +197,26 @@ fn filled(text: &str) -> Result<&str, String> {
     if text.is_empty() { Err("this must not be empty".to_owned()) } else { Ok(text) }
 }
 
-fn within<T: PartialOrd>(value: T, range: &RangeInclusive<T>, show: impl Fn(&T) -> String) -> Result<T, String> {
+/// A duration within a range.
+pub(super) fn duration(raw: &Raw<'_>, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let text = string(raw, "a duration with its unit, as in \"25s\"")?;
+    let value = units::duration(text)
+        .ok_or_else(|| format!("{text:?} is not a duration; write a number with ms, s, m, h or d, as in \"25s\""))?;
+    within(value, range, |duration| units::show_duration(*duration))
+}
+
+pub(super) fn within<T: PartialOrd>(
+    value: T,
+    range: &RangeInclusive<T>,
+    show: impl Fn(&T) -> String,
+) -> Result<T, String> {
     if range.contains(&value) {
         return Ok(value);
     }
     Err(format!("{} is out of range; it may be {} to {}", show(&value), show(range.start()), show(range.end())))
 }
 
-fn switch(raw: &Raw<'_>) -> Result<bool, String> {
+pub(super) fn switch(raw: &Raw<'_>) -> Result<bool, String> {
     match raw {
         Raw::Toml(DeValue::Boolean(value)) => Ok(*value),
         Raw::Toml(other) => Err(format!("this must be true or false without quotes, not {}", described(other))),
@@ -220,7 +226,7 @@ fn switch(raw: &Raw<'_>) -> Result<bool, String> {
     }
 }
 
-fn count(raw: &Raw<'_>) -> Result<usize, String> {
+pub(super) fn count(raw: &Raw<'_>) -> Result<usize, String> {
     let parsed = match raw {
         Raw::Toml(DeValue::Integer(number)) => usize::from_str_radix(number.as_str(), number.radix()).ok(),
         Raw::Toml(other) => return Err(format!("this must be a number without quotes, not {}", described(other))),

@@ -2,15 +2,16 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::field::{Raw, choice, described, string};
-use super::keys::{KEYS, Key, RULE_KEYS};
+use super::field::{Raw, choice, count, described, duration, string, switch, within};
+use super::keys::{KEYS, Key, RULE_KEYS, USERS_KEYS};
 use super::load::Layer;
 use super::mistake::{Mistake, Source, did_you_mean};
-use crate::rules::{ChannelRule, Overflow, Pattern, Subscribe};
+use crate::rules::{ChannelRule, HistoryRule, Overflow, Pattern, PresenceRule, StoreKind, StreamRule, Subscribe};
 
 /// A file being read into a layer.
 struct Reader<'a, 'l> {
@@ -62,6 +63,8 @@ impl Reader<'_, '_> {
             let inner = format!("{full}.");
             if full == "channels" {
                 self.rules(value);
+            } else if full == "users" {
+                self.users(value);
             } else if let Some(key) = Key::find(&full) {
                 self.value(key, value);
             } else if let (DeValue::Table(table), true) =
@@ -69,7 +72,7 @@ impl Reader<'_, '_> {
             {
                 self.table(&inner, table);
             } else {
-                let known = KEYS.iter().map(|key| key.name).chain(["channels"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["channels", "users"]);
                 self.mistake(&name.span(), format!("unknown key {full:?}{}", did_you_mean(&full, known)));
             }
         }
@@ -109,40 +112,130 @@ impl Reader<'_, '_> {
         self.layer.set_rules(rules);
     }
 
+    /// What holds for what is sent to users.
+    fn users(&mut self, value: &Spanned<DeValue<'_>>) {
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.mistake(&value.span(), "users: write it as a table, [users]".to_owned());
+        };
+        let mut draft = Draft::default();
+        let found = self.layer.mistakes.len();
+        self.draft("", "[users]", &|name| USERS_KEYS.contains(&name), table, &mut draft);
+        if let (Ok(rule), true) = (draft.stream(), self.layer.mistakes.len() == found) {
+            self.layer.config.users = rule;
+        } else if let Err(message) = draft.stream() {
+            self.mistake(&value.span(), message);
+        }
+    }
+
     /// One rule, and where it is.
     fn rule(&mut self, span: &Range<usize>, table: &DeTable<'_>) -> Option<(ChannelRule, Source)> {
-        let (mut pattern, mut subscribe, mut overflow) = (None, Some(Subscribe::Anyone), Overflow::default());
-        let mut complete = true;
-        for (name, value) in table {
-            let raw = Raw::Toml(value.get_ref());
-            let read = match &**name.get_ref() {
-                "pattern" => read_pattern(&raw).map(|read| pattern = Some(read)),
-                "subscribe" => choice(&raw, Subscribe::ALL, Subscribe::as_str).map(|read| subscribe = Some(read)),
-                "overflow" => choice(&raw, Overflow::ALL, Overflow::as_str).map(|read| overflow = read),
-                other => {
-                    let hint = did_you_mean(other, RULE_KEYS.iter().map(|key| key.name));
-                    self.mistake(&name.span(), format!("unknown key {other:?} in a rule of [[channels]]{hint}"));
-                    continue;
-                }
-            };
-            if let Err(message) = read {
-                complete = false;
-                self.mistake(&value.span(), format!("{}: {message}", name.get_ref()));
-            }
+        let mut draft = Draft::default();
+        let found = self.layer.mistakes.len();
+        let known = |name: &str| RULE_KEYS.iter().any(|key| key.name == name);
+        self.draft("", "a rule of [[channels]]", &known, table, &mut draft);
+        if draft.pattern.is_none() && self.layer.mistakes.len() == found {
+            let message = "a rule of [[channels]] needs a pattern, as in pattern = \"orders.*\"".to_owned();
+            self.mistake(span, message);
         }
-        let (Some(pattern), Some(subscribe)) = (pattern, subscribe) else {
-            if complete {
-                let message = "a rule of [[channels]] needs a pattern, as in pattern = \"orders.*\"".to_owned();
-                self.mistake(span, message);
-            }
-            return None;
-        };
+        let stream = draft.stream().map_err(|message| self.mistake(span, message)).ok();
+        let (pattern, stream) = (draft.pattern?, stream?);
+        let subscribe = draft.subscribe.unwrap_or(Subscribe::Anyone);
         if pattern.has_user() && subscribe == Subscribe::Anyone {
             let message =
                 "a rule with {user} in its pattern needs subscribe = \"user\", \"token\" or \"nobody\"".to_owned();
             self.mistake(span, message);
         }
-        Some((ChannelRule { pattern, subscribe, overflow }, self.place(span)))
+        Some((ChannelRule { pattern, subscribe, stream }, self.place(span)))
+    }
+
+    /// Reads the keys of a rule that are `known`; `prefix` is empty or ends with a dot.
+    fn draft(
+        &mut self,
+        prefix: &str,
+        place: &str,
+        known: &dyn Fn(&str) -> bool,
+        table: &DeTable<'_>,
+        draft: &mut Draft,
+    ) {
+        for (name, value) in table {
+            let full = format!("{prefix}{}", name.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) if matches!(&*full, "history" | "presence") => {
+                    self.draft(&format!("{full}."), place, known, inner, draft);
+                }
+                _ if !known(&full) => {
+                    let names = RULE_KEYS.iter().map(|key| key.name).filter(|name| known(name));
+                    let hint = did_you_mean(&full, names);
+                    self.mistake(&name.span(), format!("unknown key {full:?} in {place}{hint}"));
+                }
+                value_here => {
+                    if let Err(message) = draft.set(&full, &Raw::Toml(value_here)) {
+                        self.mistake(&value.span(), format!("{full}: {message}"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A rule while it is read.
+#[derive(Default)]
+struct Draft {
+    pattern: Option<Pattern>,
+    subscribe: Option<Subscribe>,
+    overflow: Option<Overflow>,
+    size: Option<usize>,
+    ttl: Option<Duration>,
+    store: Option<StoreKind>,
+    present: Option<bool>,
+    grace: Option<Duration>,
+    events: Option<bool>,
+}
+
+impl Draft {
+    fn set(&mut self, key: &str, raw: &Raw<'_>) -> Result<(), String> {
+        const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+        match key {
+            "pattern" => self.pattern = Some(read_pattern(raw)?),
+            "subscribe" => self.subscribe = Some(choice(raw, Subscribe::ALL, Subscribe::as_str)?),
+            "overflow" => self.overflow = Some(choice(raw, Overflow::ALL, Overflow::as_str)?),
+            "history.size" => self.size = Some(within(count(raw)?, &(0..=1_000_000), usize::to_string)?),
+            "history.ttl" => self.ttl = Some(duration(raw, &(Duration::from_secs(1)..=YEAR))?),
+            "history.store" => self.store = Some(choice(raw, StoreKind::ALL, StoreKind::as_str)?),
+            "presence.enabled" => self.present = Some(switch(raw)?),
+            "presence.grace" => self.grace = Some(duration(raw, &(Duration::ZERO..=Duration::from_secs(600)))?),
+            "presence.events" => self.events = Some(switch(raw)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn stream(&self) -> Result<StreamRule, String> {
+        let history = match self.size {
+            Some(size) if size > 0 => Some(HistoryRule {
+                size,
+                ttl: self.ttl.unwrap_or(HistoryRule::DEFAULT_TTL),
+                store: self.store.unwrap_or(StoreKind::Memory),
+            }),
+            None if self.ttl.is_some() || self.store.is_some() => {
+                return Err("history.ttl and history.store say how a history is kept; history.size, as in \
+                            history.size = 100, says that there is one"
+                    .to_owned());
+            }
+            _ => None,
+        };
+        if history.is_none() && self.overflow == Some(Overflow::CatchUp) {
+            return Err("overflow = \"catch_up\" needs a history, as in history.size = 100".to_owned());
+        }
+        let default = PresenceRule::default();
+        let presence = self.present.unwrap_or(false).then(|| PresenceRule {
+            grace: self.grace.unwrap_or(default.grace),
+            events: self.events.unwrap_or(default.events),
+        });
+        if presence.is_none() && (self.grace.is_some() || self.events.is_some()) {
+            return Err("presence.grace and presence.events need presence.enabled = true".to_owned());
+        }
+        Ok(StreamRule::new(self.overflow, history, presence))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::field::{Field, Place};
-use super::{LogFormat, LogLevel};
+use super::{LogFormat, LogLevel, SyncMode};
 
 /// A key of the configuration.
 pub struct Key {
@@ -28,6 +28,7 @@ pub(super) enum Group {
     Listening,
     Publishers,
     Browsers,
+    History,
     Limits,
     Compression,
     Log,
@@ -35,13 +36,14 @@ pub(super) enum Group {
 
 impl Group {
     pub(super) const ALL: &'static [Self] =
-        &[Self::Listening, Self::Publishers, Self::Browsers, Self::Limits, Self::Compression, Self::Log];
+        &[Self::Listening, Self::Publishers, Self::Browsers, Self::History, Self::Limits, Self::Compression, Self::Log];
 
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Listening => "Listening",
             Self::Publishers => "Publishers",
             Self::Browsers => "Browsers",
+            Self::History => "History",
             Self::Limits => "Limits",
             Self::Compression => "Compression",
             Self::Log => "Log",
@@ -94,6 +96,7 @@ const fn key(name: &'static str, group: Group, field: Field, doc: &'static str) 
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
@@ -200,6 +203,69 @@ pub static KEYS: &[Key] = &[
         Group::Browsers,
         Field::Duration(at!(pong_timeout), SECOND..=HOUR),
         "Silence after that ping which ends the connection.",
+    ),
+    key(
+        "drain_time",
+        Group::Browsers,
+        Field::Duration(at!(drain_time), Duration::ZERO..=HOUR),
+        "Time over which browsers come back after a stop. Each is told how long to wait, so that the next server is not \
+         stormed.",
+    ),
+    Key {
+        default: Some("none: nothing is kept on disk, and a restart forgets what is in memory"),
+        ..key(
+            "data_dir",
+            Group::History,
+            Field::File(at!(data_dir)),
+            "Directory for histories on disk (`history.store = \"disk\"` in a rule), and for what a clean stop leaves of \
+             histories in memory, so that the next start goes on with them. It belongs to one server alone.",
+        )
+    },
+    key(
+        "history.sync",
+        Group::History,
+        Field::Choice {
+            words: &["always", "interval"],
+            read: |config| config.history.sync as usize,
+            write: |config, chosen| config.history.sync = [SyncMode::Always, SyncMode::Interval][chosen],
+        },
+        "When histories on disk are synced. `\"always\"`: before a publication is acknowledged and shown, so that nothing \
+         acknowledged is lost, even by a power failure. `\"interval\"`: every `history.sync_interval`, which is faster; \
+         a crash of the server loses nothing, but a power failure loses what was acknowledged since the last sync, and \
+         subscribers then learn that they cannot go on from where they were.",
+    ),
+    key(
+        "history.sync_interval",
+        Group::History,
+        Field::Duration(at!(history.sync_interval), Duration::from_millis(10)..=HOUR),
+        "How often histories on disk are synced under `history.sync = \"interval\"`.",
+    ),
+    key(
+        "history.memory_max",
+        Group::History,
+        Field::Size(at!(history.memory_max), MIB..=1024 * 1024 * MIB),
+        "Bytes that all histories in memory may occupy together. A publication for which there is no room is refused \
+         with `store_full`.",
+    ),
+    key(
+        "idempotency.ttl",
+        Group::History,
+        Field::Duration(at!(idempotency.ttl), SECOND..=DAY),
+        "How long an idempotency key is remembered: a publication that is sent again within that time has its effect \
+         once.",
+    ),
+    key(
+        "idempotency.max_keys",
+        Group::History,
+        Field::Count(at!(idempotency.max_keys), 1..=100_000_000),
+        "Idempotency keys of applications that are remembered at a time. Beyond it publications with a new key are \
+         refused with `unavailable`. Those that the PHP extension makes by itself do not count.",
+    ),
+    key(
+        "write_timeout",
+        Group::Limits,
+        Field::Duration(at!(write_timeout), SECOND..=HOUR),
+        "Time without taking a byte of what waits for it after which a connection is ended.",
     ),
     key(
         "handshake_timeout",
@@ -361,10 +427,45 @@ pub(super) static RULE_KEYS: &[RuleKey] = &[
               token) or `\"nobody\"`.",
     },
     RuleKey {
+        name: "history.size",
+        default: Some("0"),
+        doc: "How many publications are kept, so that who was away gets what it missed. 0: none.",
+    },
+    RuleKey {
+        name: "history.ttl",
+        default: Some("\"1h\""),
+        doc: "How long they are kept. A channel that nobody uses and whose history has run out leaves nothing behind.",
+    },
+    RuleKey {
+        name: "history.store",
+        default: Some("\"memory\""),
+        doc: "Where they are kept: `\"memory\"`, or `\"disk\"`, which survives crashes and needs `data_dir`.",
+    },
+    RuleKey {
+        name: "presence.enabled",
+        default: Some("false"),
+        doc: "Whether subscribers learn who is in the channel. Connections without a user are not counted as members.",
+    },
+    RuleKey {
+        name: "presence.grace",
+        default: Some("\"3s\""),
+        doc: "How long a member whose last connection is gone still counts as there, so that a reload of the page is \
+              neither a leave nor a join.",
+    },
+    RuleKey {
+        name: "presence.events",
+        default: Some("true"),
+        doc: "Whether `join` and `leave` are sent. Large rooms ask for the list instead.",
+    },
+    RuleKey {
         name: "overflow",
-        default: Some("\"disconnect\""),
-        doc: "What happens when the outbox of a slow reader is full: `\"disconnect\"` closes it with 4008; \
+        default: Some("\"catch_up\" with a history, else \"disconnect\""),
+        doc: "What happens when the outbox of a slow reader is full: `\"catch_up\"` drops what waits in this channel and \
+              sends it from the history once the reader takes it; `\"disconnect\"` closes it with 4008; \
               `\"drop_oldest\"` drops what waited longest in this channel and says `missed`; `\"latest\"` keeps only the \
               channel's newest publication waiting, for channels that carry a whole state each time.",
     },
 ];
+
+/// The keys of a rule that `[users]` has, too.
+pub(super) static USERS_KEYS: &[&str] = &["history.size", "history.ttl", "history.store", "overflow"];

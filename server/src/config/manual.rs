@@ -84,10 +84,11 @@ Durations and sizes have units: `\"500ms\"`, `\"25s\"`, `\"5m\"`, `\"1h\"`; `\"5
 
 Unknown keys in the file and values that do not fit refuse the start; unknown `REALTIME_` variables are warned of.
 `realtime-server check-config` prints every mistake with its line, or the effective configuration and where each value
-comes from. With `--channel NAME`, and `--user ID`, it says who may subscribe to a channel, and by which rule.
+comes from. With `--channel NAME`, and `--user ID`, it says who may subscribe to a channel, by which rule, and what is
+kept of it.
 
 `SIGHUP` reads everything again and takes over what can change while running: the publisher key, the allowed origins
-and the channel rules. When anything is wrong, all stays as it was, and the log says why. Other keys need a restart.
+and the rules. When anything is wrong, all stays as it was, and the log says why. Other keys need a restart.
 ";
 
 const RULES: &str = "
@@ -103,6 +104,11 @@ pattern = \"user:{user}:*\"
 subscribe = \"user\"
 
 [[channels]]
+pattern = \"orders.*\"
+history.size = 100
+history.ttl = \"24h\"
+
+[[channels]]
 pattern = \"internal.*\"
 subscribe = \"nobody\"
 ```
@@ -110,6 +116,18 @@ subscribe = \"nobody\"
 ";
 
 const AFTER_RULES: &str = "
+What is sent to users (`sendToUser()`) has one rule of its own, with the same keys for history and `overflow`:
+
+```toml
+[users]
+history.size = 100
+history.ttl = \"7d\"
+history.store = \"disk\"
+```
+
+What a rule says about history, presence and overflow counts for a channel from when it is next unused; who may
+subscribe, at once.
+
 In `user:{user}:*` the id reaches up to the next `:`, so a user whose id contains a `:` matches no channel at all. A
 channel that has the pattern's shape and another user's id is refused by that rule; it does not go on to the next one.
 So put exceptions first.

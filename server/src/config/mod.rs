@@ -21,11 +21,12 @@ pub use keys::{KEYS, Key};
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};
+pub use units::show_duration;
 
 use ipnet::IpNet;
 
 use crate::origin::AllowedOrigin;
-use crate::rules::ChannelRule;
+use crate::rules::{ChannelRule, StreamRule};
 
 /// Everything that can be configured. [`Config::default`] is what runs without any configuration.
 #[derive(Clone, Debug)]
@@ -51,12 +52,24 @@ pub struct Config {
     pub allowed_origins: Vec<AllowedOrigin>,
     /// Rules for channels; the first whose pattern matches counts.
     pub channels: Vec<ChannelRule>,
+    /// What holds for what is sent to users.
+    pub users: StreamRule,
+    /// Where histories on disk are, and what a clean stop leaves of those in memory; `None`: nowhere.
+    pub data_dir: Option<PathBuf>,
+    /// How histories are kept.
+    pub history: HistoryConfig,
+    /// For how long a command with an idempotency key has its effect once.
+    pub idempotency: IdempotencyConfig,
     /// Threads that own connections.
     pub shards: usize,
     /// Silence after which a client is pinged.
     pub ping_interval: Duration,
     /// Silence after that ping which ends the connection.
     pub pong_timeout: Duration,
+    /// Time without taking a byte of what waits for it which ends a connection.
+    pub write_timeout: Duration,
+    /// Time over which clients come back after a stop.
+    pub drain_time: Duration,
     /// Time for a request's head, body and upgrade.
     pub handshake_timeout: Duration,
     /// Longest message of a client, bytes.
@@ -108,9 +121,19 @@ impl Default for Config {
             insecure_identity: false,
             allowed_origins: Vec::new(),
             channels: Vec::new(),
+            users: StreamRule::NONE,
+            data_dir: None,
+            history: HistoryConfig {
+                sync: SyncMode::Always,
+                sync_interval: Duration::from_secs(1),
+                memory_max: 256 << 20,
+            },
+            idempotency: IdempotencyConfig { ttl: Duration::from_secs(300), max_keys: 1_000_000 },
             shards: std::thread::available_parallelism().map_or(1, usize::from),
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            drain_time: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
             max_message: 64 << 10,
             max_publication: 64 << 10,
@@ -131,6 +154,35 @@ impl Default for Config {
             log_file: None,
         }
     }
+}
+
+/// The table `history`: what holds for all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryConfig {
+    /// When what is on disk is synced.
+    pub sync: SyncMode,
+    /// How often under [`SyncMode::Interval`].
+    pub sync_interval: Duration,
+    /// Bytes that all histories in memory may occupy together.
+    pub memory_max: usize,
+}
+
+/// When a history on disk is safe from power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the publication is acknowledged and shown.
+    Always,
+    /// Every so often.
+    Interval,
+}
+
+/// The table `idempotency`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyConfig {
+    /// How long a key is remembered.
+    pub ttl: Duration,
+    /// Most keys of applications that are remembered at a time.
+    pub max_keys: usize,
 }
 
 /// The table `compression`: permessage-deflate (RFC 7692) with browsers that offer it.

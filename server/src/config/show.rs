@@ -2,7 +2,8 @@
 
 use super::keys::{KEYS, Key};
 use super::load::Loaded;
-use super::{Config, field::quoted};
+use super::{Config, field::quoted, show_duration};
+use crate::rules::{HistoryRule, PresenceRule, StreamRule};
 
 impl Loaded {
     /// Every key with its value and where that comes from, as a file that sets the same again. Secrets are not in it.
@@ -20,10 +21,13 @@ impl Loaded {
             }
             text.push_str(&self.line(key, name));
         }
+        if self.config.users != StreamRule::NONE {
+            text.push_str(&format!("\n[users]\n{}", stream(&self.config.users)));
+        }
         for rule in &self.config.channels {
             let (pattern, subscribe) = (quoted(rule.pattern.as_str()), quoted(rule.subscribe.as_str()));
             text.push_str(&format!("\n[[channels]]\npattern = {pattern}\nsubscribe = {subscribe}\n"));
-            text.push_str(&format!("overflow = {}\n", quoted(rule.overflow.as_str())));
+            text.push_str(&stream(&rule.stream));
         }
         text
     }
@@ -48,6 +52,20 @@ impl Loaded {
     }
 }
 
+/// What a rule says of streams, as lines of TOML.
+fn stream(rule: &StreamRule) -> String {
+    let mut text = format!("overflow = {}\n", quoted(rule.overflow.as_str()));
+    if let Some(HistoryRule { size, ttl, store }) = rule.history {
+        let (ttl, store) = (quoted(&show_duration(ttl)), quoted(store.as_str()));
+        text.push_str(&format!("history.size = {size}\nhistory.ttl = {ttl}\nhistory.store = {store}\n"));
+    }
+    if let Some(PresenceRule { grace, events }) = rule.presence {
+        let grace = quoted(&show_duration(grace));
+        text.push_str(&format!("presence.enabled = true\npresence.grace = {grace}\npresence.events = {events}\n"));
+    }
+    text
+}
+
 /// A key's table and its name in there.
 fn table(key: &Key) -> (Option<&'static str>, &'static str) {
     key.name.split_once('.').map_or((None, key.name), |(table, name)| (Some(table), name))
@@ -60,6 +78,7 @@ impl Config {
         self.publisher_key_file = new.publisher_key_file;
         self.allowed_origins = new.allowed_origins;
         self.channels = new.channels;
+        self.users = new.users;
     }
 
     /// The keys whose values differ from `running`'s and count only from the next start on.

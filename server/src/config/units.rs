@@ -11,7 +11,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Writes a duration that [`duration`] reads.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
 }
 

@@ -233,7 +233,11 @@ impl Front {
                 .with(RETRY_AFTER, "1")
                 .with(CONNECTION, "close")
         })?;
-        Ok(upgrade.accept(request, &self.pending, Ok((Identity::Publisher { name }, admission))))
+        let mut response = upgrade.accept(request, &self.pending, Ok((Identity::Publisher { name }, admission)));
+        // So that a publisher never repeats a command after its key is forgotten.
+        let ttl = HeaderValue::from(self.shared.config.idempotency.ttl.as_secs());
+        response.headers_mut().insert(HeaderName::from_static("realtime-key-ttl"), ttl);
+        Ok(response)
     }
 
     async fn broadcast(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
@@ -242,8 +246,8 @@ impl Front {
         let body = self.body(request).await?;
         let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
         let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
-        self.shared.hub.admission().await;
-        match publisher::execute_body(&self.shared, text) {
+        self.shared.admission().await;
+        match publisher::execute_body(&self.shared, text).await {
             Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
             Replies::One(Reply::Refused(error)) => {
                 let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);

@@ -12,9 +12,13 @@ use crate::rules::Overflow;
 pub struct Subscriber {
     /// Who.
     pub connection: Rc<Connection>,
-    /// Publications before this offset are from before its subscription.
+    /// Publications before this offset are from before its subscription; [`CATCHING_UP`] while it gets them from the
+    /// history.
     pub next: u64,
 }
+
+/// No offset: nothing is passed to the subscriber as it comes.
+pub const CATCHING_UP: u64 = u64::MAX;
 
 /// A stream as its shard knows it.
 pub struct Channel {
@@ -22,6 +26,10 @@ pub struct Channel {
     pub stream: Arc<Stream>,
     /// What happens to its slow readers.
     pub overflow: Overflow,
+    /// The life of its history, when it has one.
+    pub epoch: Option<Arc<str>>,
+    /// The last offset that was passed to subscribers here.
+    pub delivered: u64,
     /// Subscribers in stable slots, so that a pass that pauses finds its place again; empty slots are used again.
     slots: Vec<Option<Subscriber>>,
     free: Vec<u32>,
@@ -29,8 +37,18 @@ pub struct Channel {
 
 impl Channel {
     /// A stream without subscribers.
-    pub fn new(stream: Arc<Stream>, overflow: Overflow) -> Self {
-        Self { stream, overflow, slots: Vec::new(), free: Vec::new() }
+    pub fn new(stream: Arc<Stream>, overflow: Overflow, epoch: Option<Arc<str>>, delivered: u64) -> Self {
+        Self { stream, overflow, epoch, delivered, slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// The subscriber in `slot`.
+    pub fn subscriber(&mut self, slot: u32) -> Option<&mut Subscriber> {
+        self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// All subscribers and their slots.
+    pub fn subscribers(&self) -> impl Iterator<Item = &Subscriber> {
+        self.slots.iter().flatten()
     }
 
     /// Adds a subscriber; returns its slot.

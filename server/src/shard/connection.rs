@@ -1,18 +1,22 @@
 //! One connection as its shard keeps it. No buffer and no timer while it is idle.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use realtime_protocol::{ConnectionId, UserId};
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::debug;
 
-use super::outbox::{Class, Flushed, Outbox};
+use super::catch_up::Behind;
+use super::outbox::{Class, Flushed, Outbox, Pushed};
 use super::socket::WriteHalf;
 use super::wheel::{Key, Tick};
 use crate::Shared;
-use crate::directory::Member;
+use crate::directory::{Member, Place, Subscription};
 use crate::gate::Admission;
 use crate::session::Session;
 use crate::ws::Decoder;
@@ -60,10 +64,16 @@ pub struct Connection {
     pub peer: Peer,
     /// Unfinished frames.
     pub decoder: RefCell<Decoder>,
+    /// Whose it is, once that is known.
+    pub user: OnceCell<Box<UserId>>,
+    /// The streams that it gets from the history for the moment.
+    behind: RefCell<Option<Rc<Behind>>>,
     /// Last tick at which something arrived.
     pub heard: Cell<Tick>,
     /// Whether a ping is unanswered.
     pub pinged: Cell<bool>,
+    /// Whether a task writes what waits.
+    flushing: Cell<bool>,
     /// Bytes that the budget knows of.
     counted: Cell<usize>,
     shared: Arc<Shared>,
@@ -82,6 +92,8 @@ pub enum Written {
     Queued,
     /// It waits, and more waits now than may.
     Full,
+    /// It was dropped with all of its stream from this offset on; the history has it.
+    Behind(u64),
     /// The socket is dead.
     Dead,
 }
@@ -111,8 +123,11 @@ impl Connection {
             member,
             peer,
             decoder: RefCell::default(),
+            user: OnceCell::new(),
+            behind: RefCell::new(None),
             heard: Cell::new(now),
             pinged: Cell::new(false),
+            flushing: Cell::new(false),
             life: Cell::new(Life::Open),
             _admission: admission,
             deflate,
@@ -121,6 +136,48 @@ impl Connection {
             shard,
             socket,
             outbox: RefCell::new(None),
+        }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> Place {
+        Place { shard: self.shard, slot: self.key.slot, tag: self.member.tag() }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> ConnectionId {
+        self.shared.directory.id(self.place())
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> Option<&UserId> {
+        self.user.get().map(|user| &**user)
+    }
+
+    /// What it gets from the history; `true`: it got nothing from there until now.
+    pub fn fall_behind(&self) -> (Rc<Behind>, bool) {
+        let mut behind = self.behind.borrow_mut();
+        let is_new = behind.is_none();
+        (behind.get_or_insert_default().clone(), is_new)
+    }
+
+    /// The streams that it gets from the history, if any.
+    pub fn behind(&self) -> Option<Rc<Behind>> {
+        self.behind.borrow().clone()
+    }
+
+    /// It has everything.
+    pub fn is_up_to_date(&self) {
+        *self.behind.borrow_mut() = None;
+    }
+
+    /// Tells who waits for it that nothing waits in its outbox any more.
+    fn announce_clear(&self) {
+        if let Peer::Publisher { cleared } = &self.peer {
+            cleared.notify_one();
+        }
+        if let Some(behind) = &*self.behind.borrow() {
+            behind.cleared.notify_one();
         }
     }
 
@@ -163,6 +220,11 @@ impl Connection {
         }
     }
 
+    /// Its subscription to the shard's stream `local`.
+    pub fn subscription(&self, local: u32) -> Option<Subscription> {
+        self.member.subscriptions().iter().find(|subscription| subscription.local == local).copied()
+    }
+
     /// Whether nothing waits, so that the next write may go straight to the kernel.
     #[inline]
     pub fn is_clear(&self) -> bool {
@@ -179,8 +241,11 @@ impl Connection {
     pub fn send(&self, frame: &Bytes, mut written: usize, class: Class<'_>, outbox_max: usize) -> Written {
         let mut slot = self.outbox.borrow_mut();
         if let Some(outbox) = slot.as_mut() {
-            let fits = outbox.push(frame.clone(), written, class, outbox_max);
-            return if fits { Written::Queued } else { Written::Full };
+            return match outbox.push(frame.clone(), written, class, outbox_max) {
+                Pushed::Fits => Written::Queued,
+                Pushed::Full => Written::Full,
+                Pushed::Behind(offset) => Written::Behind(offset),
+            };
         }
         match self.socket.try_write(&frame[written..]) {
             Ok(n) => written += n,
@@ -221,11 +286,27 @@ impl Connection {
         self.socket.shutdown();
     }
 
-    /// Writes what waits, as the kernel takes it, and ends when nothing does.
+    /// Whether a task that flushes is to be started.
+    pub fn needs_flush(&self) -> bool {
+        !self.is_clear() && !self.flushing.replace(true)
+    }
+
+    /// Writes what waits, as the kernel takes it, and ends when nothing does. Who takes nothing for too long is given up.
     pub async fn flush(self: Rc<Self>) {
+        self.flush_all().await;
+        self.flushing.set(false);
+    }
+
+    async fn flush_all(&self) {
+        let patience = self.shared.config.write_timeout;
         loop {
-            if self.socket.writable().await.is_err() {
-                return self.give_up();
+            match timeout(patience, self.socket.writable()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return self.give_up(),
+                Err(_) => {
+                    debug!(waiting = self.waiting(), "a connection took nothing for too long");
+                    return self.give_up();
+                }
             }
             let mut slot = self.outbox.borrow_mut();
             let Some(outbox) = slot.as_mut() else { return };
@@ -238,9 +319,7 @@ impl Connection {
                     *slot = None;
                     drop(slot);
                     self.recount();
-                    if let Peer::Publisher { cleared } = &self.peer {
-                        cleared.notify_one();
-                    }
+                    self.announce_clear();
                     if matches!(self.life.get(), Life::Closing { by_both: true, .. }) {
                         self.shutdown();
                     }
@@ -258,9 +337,7 @@ impl Connection {
     fn give_up(&self) {
         *self.outbox.borrow_mut() = None;
         self.recount();
-        if let Peer::Publisher { cleared } = &self.peer {
-            cleared.notify_one();
-        }
+        self.announce_clear();
         self.shutdown();
     }
 }

@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use realtime_protocol::CloseCode;
-use tracing::warn;
+use realtime_protocol::{CloseCode, push};
+use tracing::{error, warn};
 
 use super::Shard;
+use super::catch_up::CatchUp;
 use super::channel::Subscriber;
 use super::connection::{Connection, Written};
 use super::outbox::Class;
@@ -21,7 +22,7 @@ use crate::config::CompressionConfig;
 use crate::hub::{Publication, Stream};
 use crate::inbox::{Inbox, Item};
 use crate::rules::Overflow;
-use crate::ws::{Deflate, Violation};
+use crate::ws::{self, Deflate, Violation};
 
 /// Sockets written in one turn.
 const SLICE: usize = 256;
@@ -42,6 +43,11 @@ impl Compression {
     /// The frame for receivers of compressed messages: compressed once, by the shard that first needs it.
     fn frame<'p>(&self, publication: &'p Publication) -> &'p Bytes {
         publication.deflated(self.min_size, |text| self.deflate.borrow_mut().frame(text))
+    }
+
+    /// The frame for one receiver.
+    pub(super) fn choose<'p>(&self, publication: &'p Publication, deflate: bool) -> &'p Bytes {
+        if deflate { self.frame(publication) } else { publication.frame() }
     }
 
     /// The text of a compressed message of at most `max` bytes.
@@ -68,6 +74,8 @@ struct Batch<'a> {
     deflated: OnceCell<Bytes>,
     /// Whether somebody is excluded from something.
     exclusive: bool,
+    /// Its first offset.
+    first: u64,
     compression: &'a Compression,
 }
 
@@ -79,6 +87,8 @@ impl<'a> Batch<'a> {
             joined: join(publications, Publication::frame),
             deflated: OnceCell::new(),
             exclusive: publications.iter().any(|p| p.exclude.is_some()),
+            // Everybody gets what tells who comes and goes, so it has no say in who is behind.
+            first: publications.iter().find(|p| !p.is_presence()).map_or(u64::MAX, |p| p.offset),
             compression,
         }
     }
@@ -89,14 +99,6 @@ impl<'a> Batch<'a> {
             return &self.joined;
         }
         self.deflated.get_or_init(|| join(self.publications, |p| self.compression.frame(p)))
-    }
-
-    fn frame<'p>(&self, publication: &'p Publication, deflate: bool) -> &'p Bytes {
-        if deflate { self.compression.frame(publication) } else { publication.frame() }
-    }
-
-    fn first_offset(&self) -> u64 {
-        self.publications.first().map_or(0, |p| p.offset)
     }
 }
 
@@ -123,6 +125,12 @@ impl Shard {
             match item {
                 Item::Publication { local, publication } => streams.push((local, publication)),
                 Item::Relieve => self.relieve(),
+                Item::Reply { place, text } => {
+                    if let Some(connection) = self.connection(place.slot, &place.tag) {
+                        self.send(&connection, &ws::text_frame(&text), Class::Control);
+                    }
+                    inbox.delivered(text.len());
+                }
                 Item::Direct { place, publication } => {
                     if let Some(connection) = self.connection(place.slot, &place.tag) {
                         self.send(&connection, publication.frame(), Class::Control);
@@ -153,6 +161,7 @@ impl Shard {
     /// One batch to all subscribers of its stream. There is one pass at a time on a shard.
     async fn pass(self: &Rc<Self>, batch: &Batch<'_>, budget: &mut usize) {
         let Some(stream) = batch.publications.first().and_then(|p| p.stream.clone()) else { return };
+        self.check_order(batch);
         let mut at = 0;
         self.passing.set(Some(batch.local));
         loop {
@@ -167,8 +176,10 @@ impl Shard {
                 };
                 let end = channel.len().min(at + *budget);
                 let start = at.min(end);
+                let terms =
+                    Terms { overflow: channel.overflow, epoch: channel.epoch.as_deref(), max: self.config.outbox_max };
                 for subscriber in channel.slice(start..end) {
-                    if let Some(written) = write(subscriber, batch, channel.overflow, self.config.outbox_max) {
+                    if let Some(written) = write(subscriber, batch, terms) {
                         failed.push((subscriber.connection.clone(), written));
                     }
                 }
@@ -182,7 +193,13 @@ impl Shard {
                 done
             };
             for (connection, written) in failed {
-                self.after_write(&connection, written);
+                match written {
+                    Written::Behind(next) => {
+                        self.start_flush(&connection);
+                        self.fall_behind(&connection, CatchUp::new(batch.local, &stream, next));
+                    }
+                    other => self.after_write(&connection, other),
+                }
             }
             if done {
                 return;
@@ -191,6 +208,29 @@ impl Shard {
                 *budget = SLICE;
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// What was handed to the shard has no holes. Were there one, subscribers would get the rest from the history.
+    fn check_order(self: &Rc<Self>, batch: &Batch<'_>) {
+        let mut behind = Vec::new();
+        let mut channels = self.channels.borrow_mut();
+        let Some(channel) = channels.get_mut(batch.local as usize) else { return };
+        let delivered = channel.delivered;
+        // What comes from before the shard's first subscription is for nobody.
+        let mut new = batch.publications.iter().filter(|p| p.kept().is_some() && p.offset > delivered);
+        let Some(first) = new.next() else { return };
+        channel.delivered = new.next_back().unwrap_or(first).offset;
+        if first.prev() == delivered {
+            return;
+        }
+        error!(expected = delivered, found = first.prev(), "a shard was handed publications with a hole");
+        let live = channel.subscribers().filter(|subscriber| subscriber.next <= channel.delivered);
+        behind.extend(live.map(|subscriber| (subscriber.connection.clone(), subscriber.next.max(delivered + 1))));
+        drop(channels);
+        let Some(stream) = &first.stream else { return };
+        for (connection, next) in behind {
+            self.fall_behind(&connection, CatchUp::new(batch.local, stream, next));
         }
     }
 
@@ -205,9 +245,8 @@ impl Shard {
     fn after_write(self: &Rc<Self>, connection: &Rc<Connection>, written: Written) {
         match written {
             Written::Out => return,
-            Written::Queued => {}
-            Written::Blocked => self.start_flush(connection),
-            Written::Full => self.close(connection, CloseCode::SlowConsumer),
+            Written::Queued | Written::Blocked => self.start_flush(connection),
+            Written::Full | Written::Behind(_) => self.close(connection, CloseCode::SlowConsumer),
             Written::Dead => return connection.shutdown(),
         }
         connection.recount();
@@ -255,20 +294,27 @@ fn same_stream(a: &Publication, b: &Publication) -> bool {
     }
 }
 
+/// What holds for everybody in a channel.
+#[derive(Clone, Copy)]
+struct Terms<'a> {
+    overflow: Overflow,
+    epoch: Option<&'a str>,
+    /// Bytes that may wait for one connection.
+    max: usize,
+}
+
 /// One batch to one subscriber; `None` when all is well and nothing remains to be done.
 #[inline]
-fn write(subscriber: &Subscriber, batch: &Batch<'_>, overflow: Overflow, outbox_max: usize) -> Option<Written> {
+fn write(subscriber: &Subscriber, batch: &Batch<'_>, terms: Terms<'_>) -> Option<Written> {
     let connection = &*subscriber.connection;
-    if batch.exclusive || subscriber.next > batch.first_offset() || !connection.is_clear() || !connection.is_open() {
-        return write_single(subscriber, batch, 0, overflow, outbox_max);
+    if batch.exclusive || subscriber.next > batch.first || !connection.is_clear() || !connection.is_open() {
+        return write_single(subscriber, batch, 0, terms);
     }
     let joined = batch.joined(connection.deflate);
     match connection.try_write(joined) {
         Ok(n) if n == joined.len() => None,
-        Ok(n) => write_single(subscriber, batch, n, overflow, outbox_max),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            write_single(subscriber, batch, 0, overflow, outbox_max)
-        }
+        Ok(n) => write_single(subscriber, batch, n, terms),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => write_single(subscriber, batch, 0, terms),
         Err(_) => Some(Written::Dead),
     }
 }
@@ -276,38 +322,48 @@ fn write(subscriber: &Subscriber, batch: &Batch<'_>, overflow: Overflow, outbox_
 /// Frame by frame: for receivers that are excluded, subscribed in mid-batch or have something waiting. The first
 /// `written` bytes of the joined frames are out.
 #[cold]
-fn write_single(
-    subscriber: &Subscriber,
-    batch: &Batch<'_>,
-    mut written: usize,
-    overflow: Overflow,
-    outbox_max: usize,
-) -> Option<Written> {
+fn write_single(subscriber: &Subscriber, batch: &Batch<'_>, mut written: usize, terms: Terms<'_>) -> Option<Written> {
     let connection = &*subscriber.connection;
     if !connection.is_open() {
         return None;
     }
     let mut outcome = None;
     for publication in batch.publications {
-        let frame = batch.frame(publication, connection.deflate);
+        let frame = batch.compression.choose(publication, connection.deflate);
         if written >= frame.len() {
             written -= frame.len();
             continue;
         }
-        let excluded = publication
-            .exclude
-            .is_some_and(|place| place.slot == connection.key.slot && place.tag == connection.member.tag());
-        if excluded || publication.offset < subscriber.next {
+        let Some(stream) = &publication.stream else { continue };
+        let offset = publication.offset;
+        if !publication.is_presence() && offset < subscriber.next {
             continue;
         }
-        let Some(stream) = &publication.stream else { continue };
-        let class = Class::Publication { local: batch.local, stream, overflow };
-        match connection.send(frame, std::mem::take(&mut written), class, outbox_max) {
+        let excluded = publication.exclude.and_then(|exclusion| exclusion.place);
+        let is_excluded =
+            excluded.is_some_and(|place| place.slot == connection.key.slot && place.tag == connection.member.tag());
+        let position;
+        let frame = match (is_excluded, publication.kept()) {
+            (false, _) => frame,
+            (true, None) => continue,
+            // Who follows offsets must not take the one that it does not get for lost.
+            (true, Some(_)) => {
+                position = ws::text_frame(&push::position(stream.name.of(), offset));
+                &position
+            }
+        };
+        let class = if publication.is_presence() {
+            Class::Control
+        } else {
+            let Terms { overflow, epoch, .. } = terms;
+            Class::Publication { local: batch.local, stream, epoch, offset, overflow }
+        };
+        match connection.send(frame, std::mem::take(&mut written), class, terms.max) {
             Written::Out => {}
             Written::Queued => outcome = outcome.or(Some(Written::Queued)),
             // A flush is already wanted when a later frame of the batch only joins the queue.
             Written::Blocked => outcome = Some(Written::Blocked),
-            end @ (Written::Full | Written::Dead) => return Some(end),
+            end @ (Written::Full | Written::Dead | Written::Behind(_)) => return Some(end),
         }
     }
     outcome

@@ -1,6 +1,7 @@
 //! A shard: one thread with its own reactor, which owns its connections and their subscriptions. Nothing here is
 //! shared, so delivering takes no lock, no atomic count and no wake-up of another thread.
 
+mod catch_up;
 mod channel;
 mod connection;
 mod fanout;
@@ -17,12 +18,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, push};
-use tokio::sync::{Notify, mpsc};
+use realtime_protocol::{CloseCode, ConnectionId, Mode, Since, UserId, push};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::spawn_local;
 use tracing::debug;
 
-use self::channel::{Channel, Subscriber};
+use self::catch_up::CatchUp;
+use self::channel::{CATCHING_UP, Channel, Subscriber};
 use self::connection::{Connection, Life, Parts, Peer, Written};
 use self::fanout::Compression;
 use self::outbox::Class;
@@ -32,8 +34,8 @@ use crate::Shared;
 use crate::config::Config;
 use crate::directory::{Member, Place, Subscription, Tag};
 use crate::gate::Admission;
-use crate::hub::{Stream, StreamName};
-use crate::rules::Overflow;
+use crate::hub::{Cut, Standing, Stream, StreamName, Wish};
+use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
 
@@ -83,6 +85,16 @@ pub struct Shard {
     generation: Cell<u32>,
     /// Told when a connection is gone, for a stop that waits for the last.
     removed: Notify,
+    /// Who may read from histories now.
+    turns: Semaphore,
+}
+
+/// A subscription that is asked for and allowed.
+pub(super) struct Asked {
+    pub(super) stream: Stream,
+    pub(super) since: Option<Since>,
+    pub(super) mode: Mode,
+    pub(super) previous: Vec<ConnectionId>,
 }
 
 impl Shard {
@@ -105,6 +117,7 @@ impl Shard {
             now: Cell::new(0),
             generation: Cell::new(0),
             removed: Notify::new(),
+            turns: Semaphore::new(catch_up::AT_A_TIME),
         });
         let fan_out = spawn_local(shard.clone().fan_out());
         let keep_time = spawn_local(shard.clone().keep_time());
@@ -177,34 +190,72 @@ impl Shard {
     }
 
     fn start_flush(&self, connection: &Rc<Connection>) {
-        spawn_local(connection.clone().flush());
+        if connection.needs_flush() {
+            spawn_local(connection.clone().flush());
+        }
     }
 
-    /// Subscribes to a stream; again is the same as once. `false`: it has as many channels as it may have.
-    fn subscribe(&self, connection: &Rc<Connection>, stream: Stream) -> bool {
-        if self.find(connection, &stream).is_some() {
-            return true;
+    /// Subscribes to a stream; again begins anew. `None`: it has as many channels as it may have.
+    fn subscribe(self: &Rc<Self>, connection: &Rc<Connection>, asked: Asked) -> Option<Cut> {
+        let Asked { stream, since, mode, previous } = asked;
+        let known = self.find(connection, &stream);
+        let is_channel = matches!(stream.name, StreamName::Channel(_));
+        if known.is_none() && is_channel && self.channels_of(connection) >= self.config.max_channels {
+            return None;
         }
-        if matches!(stream.name, StreamName::Channel(_)) && self.channels_of(connection) >= self.config.max_channels {
-            return false;
-        }
+        let wish = Wish { since: since.as_ref(), mode, user: connection.user(), again: known.is_some() };
+        let mut made = None;
         self.shared.hub.subscribe(
             self.index,
             stream,
-            |stream| {
-                let overflow = match &stream.name {
-                    StreamName::Channel(channel) => self.shared.policy.load().rules.overflow(channel),
-                    StreamName::User(_) => Overflow::Disconnect,
-                };
-                self.channels.borrow_mut().insert(Channel::new(stream.clone(), overflow)) as u32
+            wish,
+            |stream, rule, next| {
+                let epoch = rule.history.map(|history| match history.store {
+                    StoreKind::Memory => self.shared.hub.memory_epoch().clone(),
+                    StoreKind::Disk => self.shared.hub.disk_epoch().clone(),
+                });
+                let channel = Channel::new(stream.clone(), rule.overflow, epoch, next - 1);
+                self.channels.borrow_mut().insert(channel) as u32
             },
             |cut| {
-                let subscriber = Subscriber { connection: connection.clone(), next: cut.next };
-                let slot = self.channels.borrow_mut()[cut.local as usize].add(subscriber);
-                connection.member.subscriptions().push(Subscription { local: cut.local, slot });
+                let mut channels = self.channels.borrow_mut();
+                let channel = &mut channels[cut.local as usize];
+                let is_behind = cut.standing.as_ref().is_some_and(Standing::is_behind);
+                let next = if is_behind { CATCHING_UP } else { cut.next };
+                match known.and_then(|known| channel.subscriber(known.slot)) {
+                    Some(subscriber) => subscriber.next = next,
+                    None => {
+                        let slot = channel.add(Subscriber { connection: connection.clone(), next });
+                        connection.member.subscriptions().push(Subscription { local: cut.local, slot });
+                    }
+                }
+                made = Some((cut, channel.stream.clone()));
             },
         );
-        true
+        let (cut, stream) = made?;
+        // Where it was before counts no more.
+        if let Some(behind) = connection.behind() {
+            behind.drop_stream(cut.local);
+        }
+        if let Some(standing) = cut.standing.as_ref().filter(|standing| standing.is_behind()) {
+            let next = standing.start.offset + 1;
+            self.fall_behind(connection, CatchUp { local: cut.local, stream, next, mode, previous: previous.into() });
+        }
+        Some(cut)
+    }
+
+    /// The connection is this user's from now on.
+    fn identify(&self, connection: &Connection, user: &UserId) {
+        if connection.user.set(Box::new(user.clone())).is_err() {
+            return;
+        }
+        let streams: Vec<_> = {
+            let channels = self.channels.borrow();
+            connection.member.subscriptions().iter().map(|s| channels[s.local as usize].stream.clone()).collect()
+        };
+        for stream in streams {
+            self.shared.hub.identify(&stream, user);
+        }
     }
 
     fn find(&self, connection: &Connection, stream: &Stream) -> Option<Subscription> {
@@ -228,7 +279,10 @@ impl Shard {
 
     fn remove_subscription(&self, connection: &Connection, local: u32) {
         let stream = self.channels.borrow()[local as usize].stream.clone();
-        self.shared.hub.unsubscribe(self.index, &stream, || {
+        if let Some(behind) = connection.behind() {
+            behind.drop_stream(local);
+        }
+        self.shared.hub.unsubscribe(self.index, &stream, connection.user(), || {
             let mut subscriptions = connection.member.subscriptions();
             let Some(at) = subscriptions.iter().position(|s| s.local == local) else { return };
             let Subscription { slot, .. } = subscriptions.swap_remove(at);
@@ -280,10 +334,10 @@ impl Shard {
         let written = connection.send(words, 0, Class::Control, usize::MAX);
         connection.life.set(Life::Closing { since: self.now.get(), by_both });
         match written {
-            Written::Blocked => self.start_flush(connection),
             Written::Out if by_both => connection.shutdown(),
             Written::Dead => connection.shutdown(),
-            Written::Out | Written::Queued | Written::Full => {}
+            Written::Out => {}
+            Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);
         self.wheel.borrow_mut().insert(connection.key, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
@@ -292,6 +346,9 @@ impl Shard {
     /// Forgets a connection whose socket has ended.
     fn remove(&self, connection: &Connection) {
         self.unsubscribe_all(connection);
+        if let Some(behind) = connection.behind() {
+            behind.drop_all();
+        }
         self.shared.directory.leave(self.index, connection.key.slot);
         self.connections.borrow_mut().remove(connection.key.slot as usize);
         // The peer may have ended its half only; a flush that waits for the other half must not wait for ever.
@@ -354,11 +411,11 @@ impl Shard {
 
     /// Tells everybody that the server goes away, and waits until they are gone or the time is over.
     async fn stop(self: &Rc<Self>) {
-        /// Clients come back spread over this time, so that the next server is not stormed.
-        const SPREAD_MS: u64 = 2000;
+        // Clients come back spread over this time, so that the next server is not stormed.
+        let spread = u64::try_from(self.config.drain_time.as_millis()).unwrap_or(0);
         let all: Vec<_> = self.connections.borrow().iter().map(|(_, c)| c.clone()).collect();
         for (at, connection) in all.iter().enumerate() {
-            let after = at as u64 * SPREAD_MS / all.len() as u64;
+            let after = at as u64 * spread / all.len() as u64;
             self.close_after(connection, CloseCode::GoingAway, Some(after));
             if at % 256 == 255 {
                 tokio::task::yield_now().await;

@@ -15,7 +15,7 @@ use crate::ws;
 /// What a frame is, as far as waiting is concerned.
 #[derive(Clone, Copy)]
 pub enum Class<'a> {
-    /// A reply or control frame: never dropped.
+    /// A reply, a control frame, or what is sent from a history: never dropped.
     Control,
     /// A publication.
     Publication {
@@ -23,9 +23,24 @@ pub enum Class<'a> {
         local: u32,
         /// Its stream.
         stream: &'a Stream,
+        /// The life of the stream's history, when it has one.
+        epoch: Option<&'a str>,
+        /// Its place in the stream.
+        offset: u64,
         /// What happens when there is no room.
         overflow: Overflow,
     },
+}
+
+/// What became of a frame that was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// No more waits than may.
+    Fits,
+    /// More waits than may.
+    Full,
+    /// It was dropped with all that waited in its stream from this offset on: the receiver gets that from the history.
+    Behind(u64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +48,21 @@ enum Kind {
     Control,
     Publication {
         local: u32,
+        offset: u64,
     },
-    /// Says how many publications of the stream were dropped here.
+    /// Says which publications of the stream were dropped here, and how many those are.
     Missed {
         local: u32,
+        from: u64,
+        to: u64,
         count: u64,
     },
+}
+
+impl Kind {
+    fn is_publication_of(self, stream: u32) -> bool {
+        matches!(self, Self::Publication { local, .. } if local == stream)
+    }
 }
 
 #[derive(Debug)]
@@ -72,29 +96,54 @@ impl Outbox {
         self.bytes
     }
 
-    /// Adds a frame of which the first `written` bytes are out (only the first frame of a queue can be so). Returns
-    /// whether no more than `max` bytes wait now, after what the class allows to be dropped.
-    pub fn push(&mut self, frame: Bytes, written: usize, class: Class<'_>, max: usize) -> bool {
+    /// Adds a frame of which the first `written` bytes are out (only the first frame of a queue can be so). At most `max`
+    /// bytes are to wait; beyond them, what the class allows is dropped.
+    pub fn push(&mut self, frame: Bytes, written: usize, class: Class<'_>, max: usize) -> Pushed {
         debug_assert!(written == 0 || self.chunks.is_empty());
-        let kind = match class {
-            Class::Control => Kind::Control,
-            Class::Publication { local, overflow: Overflow::Latest, .. } => {
-                self.drop_where(|kind| kind == Kind::Publication { local });
-                Kind::Publication { local }
-            }
-            Class::Publication { local, .. } => Kind::Publication { local },
+        let Class::Publication { local, stream, epoch, offset, overflow } = class else {
+            return self.add(frame, written, Kind::Control, max);
         };
+        let kind = Kind::Publication { local, offset };
+        // A frame that is half out cannot be taken back, whatever it is.
+        if overflow == Overflow::CatchUp && written == 0 && self.bytes + frame.len() > max {
+            let first = self.first_droppable(local).unwrap_or(offset);
+            self.drop_where(|kind| kind.is_publication_of(local));
+            return Pushed::Behind(first);
+        }
+        if overflow == Overflow::Latest {
+            let last = self.drop_where(|kind| kind.is_publication_of(local));
+            if let (Some(last), Some(_)) = (last, epoch) {
+                let position = ws::text_frame(&push::position(stream.name.of(), last));
+                self.add(position, 0, Kind::Publication { local, offset: last }, max);
+            }
+        }
+        let pushed = self.add(frame, written, kind, max);
+        if overflow == Overflow::DropOldest && pushed == Pushed::Full {
+            self.drop_oldest(local, stream, epoch, max);
+            return self.room(max);
+        }
+        pushed
+    }
+
+    fn add(&mut self, frame: Bytes, written: usize, kind: Kind, max: usize) -> Pushed {
         if written > 0 {
             self.written = written;
         }
         self.bytes += frame.len() - written;
         self.chunks.push_back(Chunk { frame, kind });
-        if let Class::Publication { local, stream, overflow: Overflow::DropOldest } = class
-            && self.bytes > max
-        {
-            self.drop_oldest(local, stream, max);
-        }
-        self.bytes <= max
+        self.room(max)
+    }
+
+    fn room(&self, max: usize) -> Pushed {
+        if self.bytes <= max { Pushed::Fits } else { Pushed::Full }
+    }
+
+    /// The offset of the first publication of a stream that waits and is not half written.
+    fn first_droppable(&self, local: u32) -> Option<u64> {
+        self.chunks.iter().skip(usize::from(self.written > 0)).find_map(|chunk| match chunk.kind {
+            Kind::Publication { local: of, offset } if of == local => Some(offset),
+            _ => None,
+        })
     }
 
     /// Drops every publication that is not half written.
@@ -102,48 +151,67 @@ impl Outbox {
         self.drop_where(|kind| matches!(kind, Kind::Publication { .. }));
     }
 
-    fn drop_where(&mut self, unwanted: impl Fn(Kind) -> bool) {
+    /// Returns the last offset that was dropped.
+    fn drop_where(&mut self, unwanted: impl Fn(Kind) -> bool) -> Option<u64> {
         let half_written = self.written > 0;
         let mut is_first = true;
+        let mut last = None;
         let bytes = &mut self.bytes;
         self.chunks.retain(|chunk| {
             let keep = (std::mem::take(&mut is_first) && half_written) || !unwanted(chunk.kind);
             if !keep {
                 *bytes -= chunk.frame.len();
+                if let Kind::Publication { offset, .. } = chunk.kind {
+                    last = Some(offset);
+                }
             }
             keep
         });
+        last
     }
 
     /// Drops what waited longest of one stream, all but its newest, until a quarter of the outbox is free (so that the
     /// next publications need no dropping), and leaves one `missed` in its place.
-    fn drop_oldest(&mut self, local: u32, stream: &Stream, max: usize) {
+    fn drop_oldest(&mut self, local: u32, stream: &Stream, epoch: Option<&str>, max: usize) {
         let enough = max / 4 * 3;
         let first = usize::from(self.written > 0);
         let newest = self.chunks.len() - 1;
-        let (mut count, mut place, mut at) = (0, None, 0);
+        let mut gap: Option<(u64, u64, u64)> = None;
+        let (mut place, mut at) = (0, 0);
         let bytes = &mut self.bytes;
         self.chunks.retain(|chunk| {
             let index = at;
             at += 1;
             let dropped = match chunk.kind {
-                Kind::Missed { local: of, count } if of == local && index >= first => count,
-                Kind::Publication { local: of } if of == local && index >= first && index < newest => {
-                    u64::from(*bytes > enough)
+                Kind::Missed { local: of, from, to, count } if of == local && index >= first => Some((from, to, count)),
+                Kind::Publication { local: of, offset } if of == local && index >= first && index < newest => {
+                    (*bytes > enough).then_some((offset, offset, 1))
                 }
-                _ => 0,
+                _ => None,
             };
-            if dropped > 0 {
-                count += dropped;
-                place.get_or_insert(index);
-                *bytes -= chunk.frame.len();
-            }
-            dropped == 0
+            let Some((from, to, count)) = dropped else { return true };
+            gap = match gap {
+                None => {
+                    place = index;
+                    Some((from, to, count))
+                }
+                Some((first, _, before)) => Some((first, to, before + count)),
+            };
+            *bytes -= chunk.frame.len();
+            false
         });
-        let (Some(place), StreamName::Channel(channel)) = (place, &stream.name) else { return };
-        let frame = ws::text_frame(&push::missed(channel, count));
+        let Some((from, to, count)) = gap else { return };
+        let text = match (epoch, &stream.name) {
+            (Some(epoch), name) => {
+                let reason = "overflow";
+                push::missed_range(name.of(), push::Gap { epoch, from, to, reason, recoverable: true })
+            }
+            (None, StreamName::Channel(channel)) => push::missed(channel, count),
+            (None, StreamName::User(_)) => return,
+        };
+        let frame = ws::text_frame(&text);
         self.bytes += frame.len();
-        self.chunks.insert(place, Chunk { frame, kind: Kind::Missed { local, count } });
+        self.chunks.insert(place, Chunk { frame, kind: Kind::Missed { local, from, to, count } });
     }
 
     /// Writes until the kernel refuses or nothing waits.
@@ -195,7 +263,11 @@ mod tests {
     }
 
     fn class(stream: &Stream, overflow: Overflow) -> Class<'_> {
-        Class::Publication { local: 0, stream, overflow }
+        kept(stream, None, 0, overflow)
+    }
+
+    fn kept<'a>(stream: &'a Stream, epoch: Option<&'a str>, offset: u64, overflow: Overflow) -> Class<'a> {
+        Class::Publication { local: 0, stream, epoch, offset, overflow }
     }
 
     fn waiting(outbox: &Outbox) -> Vec<String> {
@@ -223,7 +295,8 @@ mod tests {
         let stream = stream();
         let mut outbox = Outbox::default();
         for n in 0..100 {
-            assert!(outbox.push(format!("state {n:03}").into(), 0, class(&stream, Overflow::Latest), 30));
+            let pushed = outbox.push(format!("state {n:03}").into(), 0, class(&stream, Overflow::Latest), 30);
+            assert_eq!(pushed, Pushed::Fits);
         }
         outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, 30);
         assert_eq!(waiting(&outbox), ["state 099", "ctl"]);
@@ -236,7 +309,8 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(Bytes::from_static(b"half"), 1, class(&stream, Overflow::DropOldest), 400);
         for n in 0..100 {
-            assert!(outbox.push(format!("publication {n:03}").into(), 0, class(&stream, Overflow::DropOldest), 400));
+            let frame = format!("publication {n:03}").into();
+            assert_eq!(outbox.push(frame, 0, class(&stream, Overflow::DropOldest), 400), Pushed::Fits);
         }
         let waiting = waiting(&outbox);
         assert_eq!(waiting[0], "half");
@@ -251,7 +325,46 @@ mod tests {
     fn what_may_not_be_dropped_makes_the_outbox_full() {
         let stream = stream();
         let mut outbox = Outbox::default();
-        assert!(outbox.push(Bytes::from_static(b"0123456789"), 0, Class::Control, 15));
-        assert!(!outbox.push(Bytes::from_static(b"0123456789"), 0, class(&stream, Overflow::DropOldest), 15));
+        let frame = Bytes::from_static(b"0123456789");
+        assert_eq!(outbox.push(frame.clone(), 0, Class::Control, 15), Pushed::Fits);
+        assert_eq!(outbox.push(frame, 0, class(&stream, Overflow::DropOldest), 15), Pushed::Full);
+    }
+
+    #[test]
+    fn catching_up_drops_the_streams_whole_tail_and_says_from_where() {
+        let (stream, mut outbox) = (stream(), Outbox::default());
+        outbox.push(Bytes::from_static(b"half"), 1, kept(&stream, Some("e"), 5, Overflow::CatchUp), 20);
+        outbox.push(Bytes::from_static(b"next"), 0, kept(&stream, Some("e"), 6, Overflow::CatchUp), 20);
+        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, 20);
+        let frame = Bytes::from_static(b"0123456789abc");
+        let pushed = outbox.push(frame.clone(), 0, kept(&stream, Some("e"), 7, Overflow::CatchUp), 20);
+        assert_eq!(pushed, Pushed::Behind(6));
+        assert_eq!(waiting(&outbox), ["half", "ctl"]);
+        assert_eq!(outbox.bytes(), 6);
+        let other = Bytes::from_static(b"0123456789abcdef");
+        assert_eq!(outbox.push(other, 0, kept(&stream, Some("e"), 9, Overflow::CatchUp), 20), Pushed::Behind(9));
+    }
+
+    #[test]
+    fn in_a_history_what_is_dropped_is_named_by_its_offsets() {
+        let (stream, mut outbox) = (stream(), Outbox::default());
+        for offset in 1..=50 {
+            let frame = format!("publication {offset:03}").into();
+            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::DropOldest), 400);
+        }
+        let waiting_now = waiting(&outbox);
+        let kept_now = waiting_now.len() as u64 - 1;
+        let to = 50 - kept_now;
+        assert!(waiting_now[0].contains(&format!("\"from\":1,\"to\":{to},\"offset\":{to}")), "{waiting_now:?}");
+        assert!(waiting_now[0].contains("\"recoverable\":true"), "{waiting_now:?}");
+
+        let mut outbox = Outbox::default();
+        for offset in 1..=5 {
+            let frame = format!("state {offset}").into();
+            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::Latest), 400);
+        }
+        let waiting_now = waiting(&outbox);
+        assert_eq!(waiting_now.len(), 2, "{waiting_now:?}");
+        assert!(waiting_now[0].contains("\"position\"") && waiting_now[0].contains("\"offset\":4"), "{waiting_now:?}");
     }
 }

@@ -6,15 +6,15 @@ use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, CommandError, ErrorCode, push};
+use realtime_protocol::{CloseCode, CommandError, ErrorCode, Mode, RequestId, Subscribe, push};
 use tokio::io::ReadBuf;
 use tracing::debug;
 
-use super::Shard;
 use super::connection::{Connection, Life, Peer};
 use super::outbox::Class;
 use super::socket::ReadHalf;
-use crate::hub::{AppId, Stream, StreamName};
+use super::{Asked, Shard};
+use crate::hub::{Stream, StreamName};
 use crate::publisher;
 use crate::session::{Action, Session};
 use crate::ws::{self, Event, Limits};
@@ -54,7 +54,7 @@ impl Shard {
             }
             if connection.publishes() {
                 // A publisher that does not take its replies, or outruns the shards, is simply not read.
-                self.shared.hub.admission().await;
+                self.shared.admission().await;
                 connection.cleared().await;
             }
         }
@@ -139,7 +139,7 @@ impl Shard {
         match &connection.peer {
             Peer::Client(session) => self.on_command(connection, &mut session.borrow_mut(), text, replies),
             Peer::Publisher { .. } => {
-                if let Some(reply) = publisher::execute_frame(&self.shared, text) {
+                if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
                     replies.text(&reply);
                 }
                 None
@@ -173,41 +173,57 @@ impl Shard {
         let mut end = None;
         session.on_text(Instant::now(), text, &policy, &mut |action| match action {
             Action::Reply(text) => replies.text(&text),
-            Action::Subscribe { id, channel } => {
-                let stream = Stream { app: AppId::DEFAULT, name: StreamName::Channel(channel.clone()) };
-                replies.text(&if self.subscribe(connection, stream) {
-                    push::subscribed(id.as_ref(), &channel)
-                } else {
-                    let message = format!(
-                        "a connection may have {} channels; unsubscribe from one first",
-                        self.config.max_channels
-                    );
-                    push::error(
-                        &CommandError::new(ErrorCode::LimitExceeded, message).with_id(id).about(channel.as_str()),
-                    )
-                });
-            }
+            Action::Subscribe { id, subscribe } => replies.text(&self.on_subscribe(connection, id.as_ref(), subscribe)),
             Action::Unsubscribe { id, channel } => {
-                let stream = Stream { app: AppId::DEFAULT, name: StreamName::Channel(channel.clone()) };
-                self.unsubscribe(connection, &stream);
+                self.unsubscribe(connection, &Stream::channel(channel.clone()));
                 if id.is_some() {
                     replies.text(&push::unsubscribed(id.as_ref(), &channel));
                 }
             }
-            Action::Identify { id, user } => {
-                let stream = Stream { app: AppId::DEFAULT, name: StreamName::User(user.clone()) };
-                self.subscribe(connection, stream);
+            Action::Identify { id, user, since, previous } => {
+                self.identify(connection, &user);
                 replies.text(&push::connected(id.as_ref(), Some(&user)));
+                let (stream, is_asked) = (Stream::new(StreamName::User(user)), since.is_some());
+                let cut = self.subscribe(connection, Asked { stream, since, mode: Mode::Stream, previous });
+                let standing = cut.as_ref().and_then(|cut| cut.standing.as_ref());
+                // Who names a position must learn that nothing is kept.
+                if standing.is_some() || is_asked {
+                    let standing = standing.map(|standing| standing.of(Mode::Stream));
+                    replies.text(&push::subscribed(id.as_ref(), push::Of::User, standing, None));
+                }
+            }
+            Action::Ask { id, query } => {
+                if let Some(reply) = publisher::answer(&self.shared, id, query, connection.place()) {
+                    replies.text(&reply);
+                }
             }
             Action::Publish { id, publish } => {
-                let reply = publisher::execute(&self.shared, id.as_ref(), publish);
-                if id.is_some() || reply.is_error() {
-                    replies.text(&reply.into_text());
+                if let Some(reply) = publisher::execute_one(&self.shared, id, publish, connection.place()) {
+                    replies.text(&reply);
                 }
             }
             Action::Close(code) => end = Some(End::ByUs(code)),
         });
         end
+    }
+
+    fn on_subscribe(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        id: Option<&RequestId>,
+        subscribe: Subscribe,
+    ) -> String {
+        let Subscribe { channel, since, mode, previous } = subscribe;
+        let stream = Stream::channel(channel.clone());
+        let Some(cut) = self.subscribe(connection, Asked { stream, since, mode, previous }) else {
+            let most = self.config.max_channels;
+            let message = format!("a connection may have {most} channels; unsubscribe from one first");
+            let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id.cloned());
+            return push::error(&error.about(channel.as_str()));
+        };
+        let members = cut.members.as_ref().map(|(members, more)| push::Members::page(members, *more));
+        let standing = cut.standing.as_ref().map(|standing| standing.of(mode));
+        push::subscribed(id, push::Of::Channel(&channel), standing, members)
     }
 }
 

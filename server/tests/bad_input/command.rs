@@ -1,7 +1,7 @@
 //! What is wrong with a command is told, and the connection stays.
 
 use realtime_server::config::Config;
-use realtime_server::rules::{ChannelRule, Overflow, Pattern, Subscribe};
+use realtime_server::rules::{ChannelRule, Overflow, Pattern, StreamRule, Subscribe};
 use serde_json::{Value, json};
 
 use crate::support::frame::text;
@@ -87,7 +87,7 @@ fn an_unknown_type() {
     let mut scene = Scene::default();
     let long = format!(r#"{{"type":"{}"}}"#, "é".repeat(1000));
     let cases = [
-        (r#"{"type":"sing"}"#, "unknown type \"sing\"|subscribe, unsubscribe, register and ping"),
+        (r#"{"type":"sing"}"#, "unknown type \"sing\"|subscribe, unsubscribe, register, history, presence and ping"),
         (r#"{"type":""}"#, "unknown type \"\""),
         (r#"{"type":"Ping"}"#, "unknown type \"Ping\""),
         (r#"{"action":"dance"}"#, "unknown type \"dance\""),
@@ -96,7 +96,10 @@ fn an_unknown_type() {
     ];
     refuses(&mut scene, "unknown_type", &cases);
     let mut publisher = scene.server.publisher();
-    let cases = [(r#"{"type":"subscribe","channel":"c"}"#, "unknown type \"subscribe\"|broadcast_update and ping")];
+    let cases = [(
+        r#"{"type":"subscribe","channel":"c"}"#,
+        "unknown type \"subscribe\"|broadcast_update, history, position, presence, channels, subscribers and ping",
+    )];
     refuses_to(&mut publisher, "unknown_type", &cases);
     let reply = publisher.ask(r#"{"type":"sing","id":"x1"}"#);
     assert_eq!(reply["id"], "x1", "an error carries the command's id");
@@ -149,6 +152,29 @@ fn an_id_comes_back_exactly_as_it_was_sent() {
         client.send(&format!(r#"{{"type":"ping","id":{id}}}"#));
         assert_eq!(client.text(), format!(r#"{{"type":"pong","id":{id}}}"#));
     }
+}
+
+// docs: `since` that is neither a position nor `"earliest"`
+#[test]
+fn a_position_that_is_none() {
+    let mut scene = Scene::default();
+    let values = ["1", "\"latest\"", "[]", "{}", r#"{"epoch":"e"}"#, r#"{"epoch":"e","offset":-1}"#];
+    let positions = with(&values, |value| format!(r#"{{"type":"subscribe","channel":"c","since":{value}}}"#));
+    refuses(&mut scene, "bad_request", &all(&positions, "since must be|earliest|offset"));
+    let own = with(&values, |value| format!(r#"{{"action":"register","userId":"u","user_since":{value}}}"#));
+    refuses(&mut scene, "bad_request", &all(&own, "user_since must be"));
+    let ids = format!("[{}]", vec!["\"x\""; 17].join(","));
+    let previous = format!(r#"{{"type":"subscribe","channel":"c","previous":{ids}}}"#);
+    let cases = [
+        (r#"{"type":"subscribe","channel":"c","mode":"some"}"#, "mode must be"),
+        (&*previous, "previous names 17|16"),
+        (r#"{"type":"subscribe","channel":"c","previous":[1]}"#, "previous must be a list of strings"),
+        (r#"{"action":"register","channels":["c"],"since":["c"]}"#, "since must be an object"),
+        (r#"{"type":"history","channel":"c","limit":0}"#, "limit must be a number"),
+        (r#"{"type":"presence","channel":"c","limit":"x"}"#, "limit must be a number"),
+        (r#"{"type":"presence"}"#, "channel is missing"),
+    ];
+    refuses(&mut scene, "bad_request", &cases);
 }
 
 // docs: `channel` missing; a publication without `data`
@@ -255,7 +281,7 @@ fn a_channel_that_the_rules_deny() {
     let rule = |pattern: &str, subscribe| ChannelRule {
         pattern: Pattern::parse(pattern).unwrap(),
         subscribe,
-        overflow: Overflow::Disconnect,
+        stream: StreamRule::new(Some(Overflow::Disconnect), None, None),
     };
     let channels = vec![rule("internal.*", Subscribe::Nobody), rule("user:{user}:*", Subscribe::User)];
     let mut scene = Scene::new(Config { channels, ..config() });

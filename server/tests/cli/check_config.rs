@@ -57,7 +57,8 @@ fn a_channel_is_explained_for_a_user() {
     let ask = |args: &[&str]| setup.run(&[&["check-config", "--channel"], args].concat()).out;
     assert_eq!(
         ask(&["user:u7:orders", "--user", "u7"]),
-        "\"user:u7:orders\" for user \"u7\": allowed (rule 1: pattern \"user:{user}:*\", subscribe \"user\")\n"
+        "\"user:u7:orders\" for user \"u7\": allowed (rule 1: pattern \"user:{user}:*\", subscribe \"user\")\n\
+         history: none; presence: none; overflow: disconnect\n"
     );
     assert!(ask(&["user:u7:orders", "--user", "u8"]).contains("refused: this channel belongs to another user"));
     assert!(ask(&["user:u7:orders"]).contains("a connection without a user: refused: this channel is for known users"));

@@ -1,6 +1,7 @@
 //! A server on port 0 and clients that fail a test instead of waiting for ever.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its own part of it, and a test may fail")]
 
+pub mod follow;
 pub mod frame;
 pub mod http;
 
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use realtime_server::config::{Config, PublisherKey, UnixSocket};
+use realtime_server::rules::{ChannelRule, HistoryRule, Pattern, StoreKind, StreamRule, Subscribe};
 use realtime_server::{Server, run};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -38,6 +40,16 @@ pub fn config() -> Config {
         publisher_key: Some(PublisherKey::generate().unwrap()),
         ..Config::default()
     }
+}
+
+/// A rule for the channels of a pattern.
+pub fn rule(pattern: &str, stream: StreamRule) -> ChannelRule {
+    ChannelRule { pattern: Pattern::parse(pattern).unwrap(), subscribe: Subscribe::Anyone, stream }
+}
+
+/// A history of so many publications.
+pub fn history(size: usize, store: StoreKind) -> StreamRule {
+    StreamRule::new(None, Some(HistoryRule { size, ttl: Duration::from_secs(3600), store }), None)
 }
 
 pub fn start(config: Config) -> TestServer {

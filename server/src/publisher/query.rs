@@ -1,0 +1,61 @@
+//! Questions about channels.
+
+use std::sync::Arc;
+
+use realtime_protocol::{CommandError, ErrorCode, ListQuery, PublisherCommand, RequestId, UserId, push};
+
+use super::work::{HistoryPart, Job, Work};
+use crate::Shared;
+use crate::hub::{Page, Stream};
+
+/// Answers, or leaves a job that does. A question is answered even without an `id`: nobody asks to hear nothing.
+pub(super) fn answer(
+    shared: &Shared,
+    id: Option<RequestId>,
+    command: PublisherCommand<'_>,
+    work: &mut Work,
+    jobs: &mut Vec<Job>,
+) {
+    let hub = &shared.hub;
+    let id_of = id.as_ref();
+    let text = match command {
+        // `publish` has taken these.
+        PublisherCommand::Publish(_) => return,
+        PublisherCommand::Ping => push::pong(id_of),
+        PublisherCommand::Position(channel) => {
+            push::stands_at(id_of, &channel, hub.position(&Stream::channel(channel.clone())).as_ref())
+        }
+        PublisherCommand::Subscribers(channel) => {
+            push::subscribers(id_of, &channel, hub.subscribers(&Stream::channel(channel.clone())))
+        }
+        PublisherCommand::Channels(ListQuery { of: prefix, after, limit }) => {
+            let (channels, more) = hub.channels(&prefix, after.as_deref(), limit);
+            let next = channels.last().filter(|_| more).map(|(name, _)| name.as_str());
+            push::channels(id_of, &channels, next)
+        }
+        PublisherCommand::Presence(ListQuery { of: channel, after, limit }) => {
+            // A cursor that is no id is before or after every id.
+            let after = after.and_then(|after| UserId::parse(&after).ok());
+            let (members, more) = hub.members(&Stream::channel(channel.clone()), after.as_ref(), limit);
+            push::presence(id_of, &channel, push::Members::page(&members, more))
+        }
+        PublisherCommand::Backup if shared.store.is_none() => {
+            let message = "there is nothing to copy, since data_dir is not set";
+            return work.refuse(CommandError::new(ErrorCode::Unavailable, message).with_id(id));
+        }
+        PublisherCommand::Backup => return jobs.push(Job::Backup { command: work.awaited(id) }),
+        PublisherCommand::History(query) => {
+            let stream = Stream::channel(query.channel.clone());
+            match hub.page(&stream, query.since.as_ref(), query.limit) {
+                Page::Whole(history) => push::history(id_of, &query.channel, &history),
+                Page::OnDisk { range, newest, answer } => {
+                    let command = work.awaited(id);
+                    let (stream, channel) = (Arc::new(stream), query.channel);
+                    let part = HistoryPart { range, newest, answer };
+                    return jobs.push(Job::Read { command, stream, channel, part });
+                }
+            }
+        }
+    };
+    work.done(true, text);
+}
