@@ -1,6 +1,7 @@
 //! The command line. Its flags come from the configuration's table of keys.
 
 mod arguments;
+mod backup;
 mod check_config;
 mod client;
 mod doctor;
@@ -64,6 +65,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("version", _)) => Ok(writeln!(io::stdout(), "{}", arguments::VERSION)?),
         Some(("publish", matches)) => publish::run(matches),
         Some(("tail", matches)) => tail::run(matches),
+        Some(("backup", matches)) => backup::run(matches),
         Some(("doctor", matches)) => doctor::run(matches),
         // clap admits no other.
         _ => Err(Failure::Usage("no such command; see realtime-server --help".to_owned())),

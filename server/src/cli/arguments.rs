@@ -51,6 +51,15 @@ pub(super) fn command() -> Command {
                 ),
         )
         .subcommand(
+            endpoint(configurable("backup", "Copy the histories on disk while the server runs", true)).arg(
+                Arg::new("file")
+                    .value_name("FILE")
+                    .required(true)
+                    .value_parser(value_parser!(PathBuf))
+                    .help("The file to make; to restore it, stop the server and put it into data_dir as store.redb"),
+            ),
+        )
+        .subcommand(
             configurable("doctor", "Check what goes wrong in practice, and say how to mend it", true)
                 .arg(value("page", "URL").help("Check that this page may connect, as in https://app.example.com"))
                 .arg(

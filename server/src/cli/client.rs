@@ -10,11 +10,12 @@ use clap::ArgMatches;
 use realtime_protocol::PUBLISHER_SUBPROTOCOL;
 use realtime_server::config::{Config, PublisherKey};
 use realtime_server::unix_socket::{Resolved, resolve};
+use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::HandshakeError;
 use tungstenite::http::header::{AUTHORIZATION, HOST, SEC_WEBSOCKET_PROTOCOL};
 use tungstenite::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use tungstenite::{Error, WebSocket};
+use tungstenite::{Error, Message, WebSocket};
 
 use super::Failure;
 
@@ -74,6 +75,36 @@ impl Endpoint {
             Err(HandshakeError::Failure(error)) => Err(cannot(&error)),
             Err(HandshakeError::Interrupted(_)) => Err(cannot(&"it does not answer")),
         }
+    }
+
+    /// Sends a publisher's command and waits for its reply: up to the usual time, or (`patiently`) as long as it takes.
+    /// An error is a failure.
+    pub(super) fn exchange(&self, command: String, patiently: bool) -> Result<Value, Failure> {
+        let mut socket = self.connect("/publisher")?;
+        let lost = |error: Error| Failure::Run(format!("{} did not answer: {error}", self.address));
+        if patiently {
+            socket.get_ref().limit(None).map_err(|error| lost(error.into()))?;
+        }
+        socket.send(Message::text(command)).map_err(lost)?;
+        let reply = loop {
+            match socket.read().map_err(lost)? {
+                Message::Text(text) => break text,
+                Message::Close(frame) => {
+                    let reason = frame.map_or("without a reason".to_owned(), |frame| frame.to_string());
+                    return Err(Failure::Run(format!("{} closed the connection: {reason}", self.address)));
+                }
+                _ => {}
+            }
+        };
+        // The server has answered; how it takes our leave changes nothing.
+        let _ = socket.close(None);
+        let reply: Value = serde_json::from_str(&reply)
+            .map_err(|error| Failure::Run(format!("{} answered what is no JSON: {error}", self.address)))?;
+        if reply["type"] != "error" {
+            return Ok(reply);
+        }
+        let text = |field: &str| reply[field].as_str().unwrap_or("?").to_owned();
+        Err(Failure::Run(format!("refused ({}): {}", text("code"), text("message"))))
     }
 
     fn headers(&self, path: &str, headers: &mut HeaderMap) -> Result<(), Failure> {

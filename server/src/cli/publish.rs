@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use clap::ArgMatches;
 use realtime_protocol::{ChannelName, EventName};
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use tungstenite::{Error, Message};
 
 use super::client::Endpoint;
 use super::{Failure, configuration};
@@ -14,30 +13,10 @@ use super::{Failure, configuration};
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let command = command(matches)?;
     let endpoint = Endpoint::chosen(matches, &configuration(matches)?.config, true)?;
-    let mut socket = endpoint.connect("/publisher")?;
-    let lost = |error: Error| Failure::Run(format!("{} did not answer: {error}", endpoint.address));
-    socket.send(Message::text(command)).map_err(lost)?;
-    let reply = loop {
-        match socket.read().map_err(lost)? {
-            Message::Text(text) => break text,
-            Message::Close(frame) => {
-                let reason = frame.map_or("without a reason".to_owned(), |frame| frame.to_string());
-                return Err(Failure::Run(format!("{} closed the connection: {reason}", endpoint.address)));
-            }
-            _ => {}
-        }
-    };
-    // The server has answered; how it takes our leave changes nothing.
-    let _ = socket.close(None);
-    let reply: Value = serde_json::from_str(&reply)
-        .map_err(|error| Failure::Run(format!("{} answered what is no JSON: {error}", endpoint.address)))?;
-    match (reply["type"].as_str(), reply["receivers"].as_u64()) {
-        (Some("ack"), Some(1)) => Ok(writeln!(io::stdout(), "1 receiver")?),
-        (Some("ack"), Some(receivers)) => Ok(writeln!(io::stdout(), "{receivers} receivers")?),
-        _ => {
-            let text = |field: &str| reply[field].as_str().unwrap_or("?").to_owned();
-            Err(Failure::Run(format!("refused ({}): {}", text("code"), text("message"))))
-        }
+    let reply = endpoint.exchange(command, false)?;
+    match reply["receivers"].as_u64() {
+        Some(1) => Ok(writeln!(io::stdout(), "1 receiver")?),
+        receivers => Ok(writeln!(io::stdout(), "{} receivers", receivers.unwrap_or(0))?),
     }
 }
 
