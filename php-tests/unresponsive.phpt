@@ -35,7 +35,7 @@ RealtimeConnectionException: ws://127.0.0.1:%d did not answer a moment ago; it i
 1 connection
 RealtimeConnectionException: ws://127.0.0.1:%d did not answer a moment ago; it is tried again in 3%d.%d s (realtime.retry_after)
 0 connections
-RealtimeTimeoutException: ws://127.0.0.1:%d sent no acknowledgement within 0.2 s (realtime.timeout). The message may have been delivered.
+RealtimeTimeoutException: ws://127.0.0.1:%d sent no acknowledgement within 0.2 s (realtime.timeout). The message may have been delivered; repeat it with idempotencyKey: "~%s.%d", so that it is delivered once.
 RealtimeConnectionException: ws://127.0.0.1:%d did not answer a moment ago; it is tried again in 3%d.%d s (realtime.retry_after)
 RealtimeConnectionException: ws://127.0.0.1:%d did not answer a moment ago; it is tried again in 3%d.%d s (realtime.retry_after)
 RealtimeReceipt
