@@ -43,11 +43,13 @@ function connection(array $input): string
 
 function read(Board $board): array
 {
+    $live = new Live();
     if (!isset($_GET['order'])) {
-        return ['orders' => $board->orders()];
+        return ['position' => $live->position('board'), 'orders' => $board->orders()];
     }
-    $order = order($board, $_GET['order']);
-    return ['order' => $order, 'events' => $board->events($order['id'])];
+    $id = order($board, $_GET['order'])['id'];
+    $position = $live->position("orders.$id");
+    return ['position' => $position, 'order' => order($board, $id), 'events' => $board->events($id)];
 }
 
 function change(Board $board, array $input): array

@@ -50,17 +50,20 @@ async function change(body) {
   if (!live) toast('Saved. Other windows will show it when the realtime server is back.');
 }
 
+/** Returns the board's position before that state: what follows it comes by broadcast. */
 async function load() {
-  const { orders: all } = await api();
+  const { position, orders: all } = await api();
   for (const order of all) orders.set(order.id, newer(order));
   draw();
+  return position;
 }
 
 async function loadDetails() {
   const { id } = details;
-  const { order, events } = await api(null, `?order=${id}`);
+  const { position, order, events } = await api(null, `?order=${id}`);
   take(order);
   if (details?.id === id) for (const event of events) addEvent(event);
+  return position;
 }
 
 // What is known
@@ -184,6 +187,11 @@ function drawDetails() {
   );
 }
 
+function drawCount(viewers) {
+  $('#viewers').hidden = viewers < 1;
+  $('#viewers').textContent = viewers === 1 ? 'Just you' : `${viewers} watching`;
+}
+
 function setLight(state) {
   const words = { connecting: 'Connecting', connected: 'Live', reconnecting: 'Reconnecting', offline: 'Offline' };
   $('#light').dataset.state = state;
@@ -205,11 +213,13 @@ function prepareInvoice(order) {
   });
 }
 
-function showDetails(id) {
-  details = { id, events: [], subscription: rt && followOrder(id) };
+async function showDetails(id) {
+  const shown = { id, events: [], subscription: null };
+  details = shown;
   drawDetails();
   $('#details').showModal();
-  attempt(loadDetails);
+  const position = await attempt(loadDetails);
+  if (rt && details === shown) shown.subscription = followOrder(id, position);
 }
 
 $('#details').addEventListener('close', () => {
@@ -226,15 +236,24 @@ $('#add').addEventListener('submit', (event) => {
 
 // What the realtime server sends
 
-function followBoard() {
-  const board = rt.subscribe('board', take);
-  // Whatever happened while nobody listened is in the database: fetch it as soon as nothing can be missed any more.
-  board.on('subscribed', () => attempt(load));
+/** From the position before the state that is shown, so that nothing falls in between. */
+function followBoard(since) {
+  const board = rt.subscribe('board', take, { since });
+  const drawViewers = () => drawCount(board.members?.size ?? 0);
+  board.on('subscribed', ({ recovered }) => {
+    drawViewers();
+    if (recovered === undefined) attempt(load);
+  });
+  board.on('join', drawViewers);
+  board.on('leave', drawViewers);
+  // After a crash of the server, for example: the database has it all.
+  board.onMissed(() => attempt(load));
 }
 
-function followOrder(id) {
-  const subscription = rt.subscribe(`orders.${id}`, addEvent);
-  subscription.on('subscribed', () => attempt(loadDetails));
+function followOrder(id, since) {
+  const subscription = rt.subscribe(`orders.${id}`, addEvent, { since });
+  subscription.on('subscribed', ({ recovered }) => recovered === undefined && attempt(loadDetails));
+  subscription.onMissed(() => attempt(loadDetails));
   return subscription;
 }
 
@@ -250,6 +269,7 @@ function onState(state) {
     setLight('connected');
     followJobs();
   } else {
+    drawCount(0);
     setLight(state === 'closed' || !navigator.onLine ? 'offline' : 'reconnecting');
   }
 }
@@ -267,20 +287,21 @@ function followJobs() {
 }
 
 /** The client comes from the realtime server itself; while that is down, the page works on without it. */
-async function goLive(attempts = 0) {
+async function goLive(since, attempts = 0) {
   try {
     // A failed import stays failed under its address, so each try has its own.
     const { Realtime } = await import(`http:${server}/realtime.js${attempts ? `?again=${attempts}` : ''}`);
-    rt = new Realtime(`ws:${server}`);
+    // A name for this window, so that the others can count it. A real application has users, and tokens for them.
+    rt = new Realtime(`ws:${server}`, { userId: `window-${Math.random().toString(36).slice(2)}` });
   } catch {
     setLight('offline');
-    setTimeout(goLive, 2000, attempts + 1);
+    setTimeout(goLive, 2000, since, attempts + 1);
     return;
   }
   rt.on('state', onState);
   rt.on('message', onMessage);
-  followBoard();
-  if (details) details.subscription = followOrder(details.id);
+  followBoard(since);
+  if (details && !details.subscription) details.subscription = followOrder(details.id);
 }
 
 addEventListener('offline', () => setLight('offline'));

@@ -39,6 +39,7 @@ header('Cache-Control: no-store');
         <p>Live order board</p>
       </div>
     </div>
+    <div id="viewers" class="viewers" hidden></div>
     <div id="light" class="light" data-state="connecting" role="status"><i></i><span>Connecting</span></div>
     <form id="add" class="add" autocomplete="off">
       <input name="guest" maxlength="40" placeholder="Name, or leave it to chance" aria-label="The guest's name">

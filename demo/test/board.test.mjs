@@ -143,6 +143,34 @@ test('the page works while the server is gone, and catches up when it is back', 
   await a.until(statusIs, id, 'ready');
 });
 
+test('each window sees how many look on', async () => {
+  const text = (words) => document.querySelector('#viewers').textContent === words;
+  const a = await openBoard();
+  await a.until(text, 'Just you');
+  const b = await openBoard();
+  await Promise.all([a.until(text, '2 watching'), b.until(text, '2 watching')]);
+  pages.splice(pages.indexOf(b), 1);
+  await b.close();
+  await a.until(text, 'Just you');
+});
+
+test('a change between the rendering and the subscription is not lost, without asking again', async () => {
+  await stop(server, 'SIGKILL');
+  const page = await browser.open(demo.url);
+  pages.push(page);
+  await page.until(liveIs, 'offline');
+  server = await startServer(port);
+  await page.until(liveIs, 'connected');
+  const reads = () => performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/api.php')).length;
+  // Loaded before the server was there, so without a position: once more when the subscription stood.
+  await page.until(() => performance.getEntriesByType('resource').length > 0);
+  const before = await page.run(reads);
+  const other = await openBoard();
+  const id = await addOrder(other, 'Radia');
+  await page.until(statusIs, id, 'new');
+  assert.equal(await page.run(reads), before);
+});
+
 test('a job that was running when the server was killed is followed to its end', async () => {
   const a = await openBoard();
   const id = await addOrder(a, 'Barbara');

@@ -19,7 +19,8 @@ export async function freePort() {
 
 /** The realtime server on `port`, for development. Resolves when it listens. */
 export async function startServer(port) {
-  const args = ['start', '--dev', '--config', '/dev/null', '--listen', `127.0.0.1:${port}`, '--unix-socket', 'off'];
+  const rules = `${ROOT}demo/realtime.toml`;
+  const args = ['start', '--dev', '--config', rules, '--listen', `127.0.0.1:${port}`, '--unix-socket', 'off'];
   const server = spawn(`${ROOT}target/release/realtime-server`, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   await line(server, server.stderr, /listening on/);
   return server;
