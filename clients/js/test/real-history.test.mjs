@@ -19,6 +19,10 @@ pattern = "kept.*"
 history.size = 10
 
 [[channels]]
+pattern = "long.*"
+history.size = 10000
+
+[[channels]]
 pattern = "room.*"
 presence.enabled = true
 presence.grace = "0s"
@@ -148,4 +152,44 @@ test('who is in shows, and who comes and goes', async () => {
   await bob.run(() => window.rt.close());
   await logged(ann, 'leave __proto__');
   assert.deepEqual(await users(ann), ['ann']);
+});
+
+test('a restart in the middle of everything loses nothing and doubles nothing', async () => {
+  await server.stop();
+  const settings = {
+    REALTIME_CONFIG: join(folder, 'realtime.toml'),
+    REALTIME_DATA_DIR: join(folder, 'data'),
+    REALTIME_DRAIN_TIME: '100ms',
+  };
+  await server.start({ settings });
+  const page = await following('long.1');
+
+  // Under the same key until it is acknowledged, as PHP does.
+  let sent = 0;
+  let over = false;
+  const publishing = (async () => {
+    while (!over) {
+      sent += 1;
+      const publication = { channel: 'long.1', data: sent, key: `number-${sent}` };
+      while (!(await server.publish(publication).catch(() => null))) await new Promise(setImmediate);
+    }
+  })();
+  for (let restarts = 1; restarts <= 3; restarts += 1) {
+    const until = sent + 50;
+    await page.until((count) => window.log.length > count, until);
+    await server.stop('SIGTERM');
+    await server.start({ settings });
+    await page.until((count) => window.log.filter((entry) => entry === 'subscribed true').length === count, restarts);
+  }
+  over = true;
+  await publishing;
+  const log = await logged(page, sent);
+  assert.deepEqual(
+    log.filter((entry) => typeof entry === 'number'),
+    Array.from({ length: sent }, (_, index) => index + 1),
+  );
+  assert.deepEqual(
+    log.filter((entry) => typeof entry === 'string'),
+    ['subscribed undefined', ...Array(3).fill('subscribed true')],
+  );
 });
