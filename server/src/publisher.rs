@@ -59,7 +59,7 @@ pub fn execute_one(
 
 /// Answers a client's question, at once or later.
 pub fn answer(shared: &Arc<Shared>, id: Option<RequestId>, query: Query, place: Place) -> Option<String> {
-    let (mut work, mut jobs) = (Work::one(), Vec::new());
+    let (mut work, mut jobs) = (Work::question(shared.config.outbox_max), Vec::new());
     let command = match query {
         Query::History(query) => PublisherCommand::History(query),
         Query::Presence(query) => PublisherCommand::Presence(query),

@@ -323,6 +323,26 @@ fn histories_and_positions_can_be_asked_for() {
 }
 
 #[test]
+fn a_client_gets_a_large_history_in_parts_that_its_outbox_holds() {
+    let server = server_with(1_000, |config| config.outbox_max = 256 << 10);
+    let (mut publisher, mut client) = (server.publisher(), server.client());
+    let filling = "x".repeat(30_000);
+    for n in 1..=30_u64 {
+        let data = json!([n, filling]);
+        publisher.ask(&json!({"type": "broadcast_update", "id": 1, "channel": "kept", "data": data}).to_string());
+    }
+    let (mut seen, mut since) = (Vec::new(), json!("earliest"));
+    loop {
+        let page = client.ask(&json!({"type": "history", "channel": "kept", "since": since}).to_string());
+        assert!(page.to_string().len() < 256 << 10);
+        seen.extend(page["publications"].as_array().unwrap().iter().map(|one| one["data"][0].clone()));
+        let Some(next) = page["next"].as_u64() else { break };
+        since = json!({"epoch": page["epoch"], "offset": next});
+    }
+    assert_eq!(seen, numbers(1..=30));
+}
+
+#[test]
 fn readers_that_come_and_go_under_two_publishers_get_everything_once() {
     const EACH: u64 = 300;
     let server = server_with(2_000, |_| {});

@@ -9,6 +9,15 @@ use super::history::History;
 use super::members::Members;
 use crate::rules::{StoreKind, StreamRule};
 
+/// Offsets that no publication has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Jump {
+    /// The last offset before it.
+    pub(super) after: u64,
+    /// The last one that is jumped over.
+    pub(super) to: u64,
+}
+
 /// What is kept of a stream.
 #[derive(Debug)]
 pub(super) enum Keep {
@@ -47,6 +56,8 @@ pub(super) struct Entry {
     pub(super) offset: u64,
     /// The offset before the first one of this life of the stream.
     pub(super) base: u64,
+    /// The last jump in the numbering, for a stream on disk that went on where others had left off.
+    pub(super) jump: Option<Jump>,
     pub(super) keep: Keep,
     pub(super) interests: Vec<Interest>,
     pub(super) members: Option<Box<Members>>,
@@ -66,6 +77,7 @@ impl Entry {
             rule,
             offset,
             base: offset,
+            jump: None,
             keep,
             interests: Vec::with_capacity(1),
             members: None,

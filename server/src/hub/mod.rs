@@ -37,7 +37,7 @@ use self::publish::Woken;
 pub use self::history::{Extent, Lost, Start};
 pub use self::keys::{KeyRefusal, Keyed, Keys, Outcome, fingerprint};
 pub use self::publication::{AppId, Exclusion, Incoming, Kept, Payload, Publication, Stream, StreamName};
-pub use self::read::{Page, Portion, Pull};
+pub use self::read::{Answer, Page, Portion, Pull};
 
 /// What holds for a stream.
 pub type RuleOf = Box<dyn Fn(&StreamName) -> StreamRule + Send + Sync>;
@@ -335,8 +335,9 @@ impl Hub {
             let mut stripe = self.stripe(hash);
             let entry = self.enter(&mut stripe, hash, stream);
             // A rule that says memory now leaves alone what is on disk; nobody can ask for it.
+            // Where its life began is not known; who asks for the earliest had better hear of too much that is gone.
             if let Keep::OnDisk { first: known } = &mut entry.keep {
-                (*known, entry.offset, entry.base) = (first, top, first.saturating_sub(1).min(floor));
+                (*known, entry.offset, entry.base) = (first, top, 0);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use realtime_protocol::ConnectionId;
 
-use super::entry::{Entry, Keep};
+use super::entry::{Entry, Jump, Keep};
 use super::{Exclusion, Hub, Incoming, Kept, Outcome, Payload, Publication, Refused, Stream};
 use crate::directory::Place;
 use crate::inbox::Item;
@@ -25,6 +25,7 @@ impl Hub {
                 None if (self.rule_of)(&stream.name).history.is_none() => return Ok(Outcome::default()),
                 None => self.enter(&mut stripe, hash, stream.clone()),
             };
+            self.trim(entry);
             let kept = match &entry.keep {
                 Keep::InMemory(_) => {
                     if self.kept.load(Ordering::Relaxed) >= self.kept_max {
@@ -64,10 +65,13 @@ impl Hub {
             let Keep::OnDisk { first } = &mut entry.keep else { return 0 };
             let before = entry.offset;
             if *first > before {
-                // The first one of a new life: what other streams have freed meanwhile lies in between.
-                (*first, entry.base) = (offset, offset - 1);
+                *first = offset;
             }
+            // The first one of a new life: what other streams have freed meanwhile lies in between.
             let prev = (before + 1 != offset).then_some(before);
+            if prev.is_some() {
+                entry.jump = Some(Jump { after: before, to: offset - 1 });
+            }
             entry.offset = offset;
             let exclude = self.exclusion(incoming.exclude);
             let kept = Some(Kept { at, prev });

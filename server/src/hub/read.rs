@@ -7,7 +7,7 @@ use realtime_protocol::{Mode, Position, Since, push};
 
 use std::hash::BuildHasher;
 
-use super::entry::{Entry, Keep};
+use super::entry::{Entry, Jump, Keep};
 use super::history::History;
 use super::{Exclusion, Hub, Incoming, Kept, Publication, Stream};
 
@@ -73,6 +73,37 @@ impl Portion {
         };
         history.from(next).take(self.most).take_while(fits).cloned().collect()
     }
+
+    /// In ascending order; what does not fit is left out at the end, or (`newest`) at the beginning.
+    fn of_page(self, history: &History, first: u64, newest: bool) -> Vec<Arc<Publication>> {
+        let mut bytes = 0;
+        let fits = |publication: &&Arc<Publication>| {
+            let is_first = bytes == 0;
+            bytes += publication.size();
+            is_first || bytes <= self.bytes
+        };
+        let items = history.from(first).take(self.most);
+        if !newest {
+            return items.take_while(fits).cloned().collect();
+        }
+        let mut kept: Vec<_> = items.collect::<Vec<_>>().into_iter().rev().take_while(fits).cloned().collect();
+        kept.reverse();
+        kept
+    }
+}
+
+/// Answers to questions about histories.
+pub trait Answer {
+    /// The answer with these publications; `goes_on`: what is newer than they are can be asked for.
+    fn with(self, publications: &[Arc<Publication>], goes_on: bool) -> Self;
+}
+
+impl Answer for push::History {
+    fn with(self, publications: &[Arc<Publication>], goes_on: bool) -> Self {
+        let next = publications.last().map(|last| last.offset).filter(|last| goes_on && *last < self.top);
+        let items = publications.iter().filter_map(|publication| publication.history_item());
+        Self { publications: items.collect(), next, ..self }
+    }
 }
 
 impl Hub {
@@ -89,13 +120,14 @@ impl Hub {
             return Pull::Live;
         }
         let Some(extent) = self.extent(entry) else { return Pull::Unkept };
-        let newest = top.max(extent.first);
-        if next <= extent.base {
-            Pull::Nothing { to: extent.base }
-        } else if mode == Mode::Latest && next < newest && extent.first <= top {
-            Pull::Nothing { to: newest - 1 }
+        let jump = entry.jump.filter(|jump| next <= jump.to);
+        if let Some(Jump { to, .. }) = jump.filter(|jump| next > jump.after) {
+            Pull::Nothing { to }
+        } else if mode == Mode::Latest && next < top && extent.first <= top {
+            Pull::Nothing { to: top - 1 }
         } else if next < extent.first {
-            Pull::Missed { from: next, to: extent.first - 1, epoch: extent.epoch.into() }
+            let to = jump.map_or(extent.first - 1, |jump| jump.after.min(extent.first - 1));
+            Pull::Missed { from: next, to, epoch: extent.epoch.into() }
         } else {
             match &entry.keep {
                 Keep::InMemory(history) => Pull::Frames(portion.of(history, next)),
@@ -106,10 +138,10 @@ impl Hub {
     }
 
     /// The part of a stream's history after `since`, or its newest publications.
-    pub fn page(&self, stream: &Stream, since: Option<&Since>, limit: usize) -> Page {
+    pub fn page(&self, stream: &Stream, since: Option<&Since>, portion: Portion) -> Page {
         self.look(stream, |entry| {
             let Some(extent) = self.extent(entry) else { return Page::Whole(push::History::default()) };
-            let count = limit as u64;
+            let count = portion.most as u64;
             let first = match since {
                 None => extent.first.max((extent.top + 1).saturating_sub(count)),
                 Some(Since::At(at)) if *at.epoch == *extent.epoch => extent.first.max(at.offset + 1),
@@ -121,12 +153,12 @@ impl Hub {
                 publications: Vec::new(),
                 oldest: extent.first,
                 top: extent.top,
-                next: (last < extent.top).then_some(last),
+                next: None,
             };
             match &entry.keep {
                 Keep::InMemory(history) => {
-                    let items = history.from(first).take(limit).filter_map(|publication| publication.history_item());
-                    Page::Whole(push::History { publications: items.collect(), ..answer })
+                    let kept = portion.of_page(history, first, since.is_none());
+                    Page::Whole(answer.with(&kept, since.is_some()))
                 }
                 _ if first > last => Page::Whole(answer),
                 _ => Page::OnDisk { range: first..=last, newest: since.is_none(), answer },

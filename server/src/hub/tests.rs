@@ -11,7 +11,10 @@ const MEMORY: HistoryRule = HistoryRule { size: 3, ttl: Duration::from_secs(3600
 /// Channels that begin with `kept` have a history of three, those with `room` have members.
 fn rule_of(name: &StreamName) -> StreamRule {
     let StreamName::Channel(channel) = name else { return StreamRule::NONE };
-    let history = channel.as_str().starts_with("kept").then_some(MEMORY);
+    let history = match channel.as_str() {
+        "disk" => Some(HistoryRule { store: StoreKind::Disk, ..MEMORY }),
+        name => name.starts_with("kept").then_some(MEMORY),
+    };
     let grace = PresenceRule { grace: Duration::ZERO, events: true };
     let presence = channel.as_str().starts_with("room").then_some(grace);
     StreamRule::new(None, history, presence)
@@ -199,7 +202,7 @@ fn a_page_is_after_a_position_or_the_newest() {
     for _ in 0..5 {
         publish(&hub, "kept");
     }
-    let page = |since: Option<&Since>, limit| match hub.page(&stream("kept"), since, limit) {
+    let page = |since: Option<&Since>, most| match hub.page(&stream("kept"), since, Portion { most, bytes: 10_000 }) {
         Page::Whole(history) => (history.publications.len(), history.oldest, history.top, history.next),
         Page::OnDisk { .. } => panic!("it is in memory"),
     };
@@ -208,6 +211,44 @@ fn a_page_is_after_a_position_or_the_newest() {
     assert_eq!(page(Some(&since(&hub, 4)), 2), (1, 3, 5, None));
     assert_eq!(page(Some(&since(&hub, 5)), 2), (0, 3, 5, None));
     assert_eq!(hub.position(&stream("c")), None);
+}
+
+#[test]
+fn a_page_that_does_not_fit_says_where_it_goes_on() {
+    let hub = hub();
+    for _ in 0..3 {
+        publish(&hub, "kept");
+    }
+    let page = |since: Option<&Since>| match hub.page(&stream("kept"), since, Portion { most: 10, bytes: 600 }) {
+        Page::Whole(history) => (history.publications, history.next),
+        Page::OnDisk { .. } => panic!("it is in memory"),
+    };
+    let (publications, next) = page(Some(&Since::Earliest));
+    assert_eq!((publications.len(), next), (2, Some(2)));
+    let (publications, next) = page(None);
+    assert!(publications[0].contains("\"offset\":2") && publications.len() == 2, "{publications:?}");
+    assert_eq!(next, None);
+}
+
+#[test]
+fn a_stream_on_disk_that_goes_on_elsewhere_tells_what_is_gone_and_what_never_was() {
+    let hub = hub();
+    let disk = Arc::new(stream("disk"));
+    subscribe(&hub, 0, "disk");
+    let commit = |offset| hub.committed(&disk, offset, 0, incoming(offset));
+    for offset in 1..=3 {
+        commit(offset);
+    }
+    // All of it is too old; other streams have used offsets up to 10 since.
+    hub.trimmed(&disk, 4);
+    commit(11);
+    let pulled = |next| pulled(&hub, "disk", next);
+    assert!(matches!(pulled(2), Pull::Missed { from: 2, to: 3, .. }), "{:?}", pulled(2));
+    assert!(matches!(pulled(4), Pull::Nothing { to: 10 }), "{:?}", pulled(4));
+    assert!(matches!(pulled(11), Pull::OnDisk(range) if range == (11..=11)));
+    hub.trimmed(&disk, 12);
+    commit(12);
+    assert!(matches!(pulled(11), Pull::Missed { from: 11, to: 11, .. }), "{:?}", pulled(11));
 }
 
 #[test]

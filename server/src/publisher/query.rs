@@ -6,7 +6,7 @@ use realtime_protocol::{CommandError, ErrorCode, ListQuery, PublisherCommand, Re
 
 use super::work::{HistoryPart, Job, Work};
 use crate::Shared;
-use crate::hub::{Page, Stream};
+use crate::hub::{Page, Portion, Stream};
 
 /// Answers, or leaves a job that does. A question is answered even without an `id`: nobody asks to hear nothing.
 pub(super) fn answer(
@@ -46,12 +46,13 @@ pub(super) fn answer(
         PublisherCommand::Backup => return jobs.push(Job::Backup { command: work.awaited(id) }),
         PublisherCommand::History(query) => {
             let stream = Stream::channel(query.channel.clone());
-            match hub.page(&stream, query.since.as_ref(), query.limit) {
+            let portion = Portion { most: query.limit, bytes: work.max_read() };
+            match hub.page(&stream, query.since.as_ref(), portion) {
                 Page::Whole(history) => push::history(id_of, &query.channel, &history),
                 Page::OnDisk { range, newest, answer } => {
                     let command = work.awaited(id);
                     let (stream, channel) = (Arc::new(stream), query.channel);
-                    let part = HistoryPart { range, newest, answer };
+                    let part = HistoryPart { range, newest, max_bytes: portion.bytes, answer };
                     return jobs.push(Job::Read { command, stream, channel, part });
                 }
             }

@@ -8,11 +8,11 @@ use realtime_protocol::{ChannelName, CommandError, ConnectionId, Position, Reque
 use super::{not_written, unavailable};
 use crate::Shared;
 use crate::durable::Durable;
-use crate::hub::{Payload, Stream};
+use crate::hub::{Answer, Payload, Stream};
 use crate::store::{Key, Retention, Write, Written};
 
-/// Most bytes of data that one reply from a history carries.
-const READ_BYTES: usize = 4 << 20;
+/// Most bytes of data that a publisher's reply from a history carries.
+const MAX_READ: usize = 4 << 20;
 
 /// The answer to one command.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ struct Command {
 pub(super) struct Work {
     commands: Vec<Command>,
     is_list: bool,
+    /// Bytes of data that a reply from a history may carry.
+    max_read: usize,
 }
 
 /// A publication in a stream on disk, before it is known where its outcome goes.
@@ -113,17 +115,11 @@ impl Job {
                 });
                 store.write(Write { stream, payload, exclude, id, key, retention, done });
             }
-            Self::Read { command, stream, channel, part: HistoryPart { range, newest, answer } } => {
+            Self::Read { command, stream, channel, part: HistoryPart { range, newest, max_bytes, answer } } => {
                 let most = usize::try_from(range.end() - range.start() + 1).unwrap_or(usize::MAX);
-                let last = *range.end();
-                store.read_then(&stream, range, newest, (most, READ_BYTES), move |read| {
+                store.read_then(&stream, range, newest, (most, max_bytes), move |read| {
                     settle(&pending, |work| {
-                        let answer = read.map(|publications| {
-                            let read_to = publications.last().map_or(last, |last| last.offset);
-                            let items = publications.iter().filter_map(|publication| publication.history_item());
-                            let next = (read_to < answer.top).then_some(read_to).filter(|_| !newest);
-                            push::History { publications: items.collect(), next, ..answer }
-                        });
+                        let answer = read.map(|publications| answer.with(&publications, !newest));
                         work.answer(command, answer, |id, answer| push::history(id, &channel, answer));
                     });
                 });
@@ -142,17 +138,29 @@ pub(super) struct HistoryPart {
     pub(super) range: RangeInclusive<u64>,
     /// Whether the last publications are wanted when not all of them can be sent.
     pub(super) newest: bool,
+    /// Bytes of data.
+    pub(super) max_bytes: usize,
     /// The answer but for its publications.
     pub(super) answer: push::History,
 }
 
 impl Work {
     pub(super) fn one() -> Self {
-        Self { commands: Vec::with_capacity(1), is_list: false }
+        Self { commands: Vec::with_capacity(1), is_list: false, max_read: MAX_READ }
     }
 
     pub(super) fn many(commands: usize) -> Self {
-        Self { commands: Vec::with_capacity(commands), is_list: true }
+        Self { commands: Vec::with_capacity(commands), is_list: true, max_read: MAX_READ }
+    }
+
+    /// One question of a client, whose outbox holds no more than so many bytes.
+    pub(super) fn question(outbox_max: usize) -> Self {
+        Self { max_read: outbox_max / 2, ..Self::one() }
+    }
+
+    /// Bytes of data that a reply from a history may carry.
+    pub(super) fn max_read(&self) -> usize {
+        self.max_read
     }
 
     pub(super) fn refuse(&mut self, error: CommandError) {

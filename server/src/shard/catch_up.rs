@@ -10,7 +10,7 @@ use bytes::Bytes;
 use realtime_protocol::{CloseCode, ConnectionId, Mode, push};
 use tokio::sync::Notify;
 use tokio::task::{spawn_local, yield_now};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::Shard;
 use super::channel::CATCHING_UP;
@@ -76,7 +76,12 @@ impl Behind {
         self.streams.borrow().first().cloned()
     }
 
-    /// Everything before `next` is sent; `None`: all of the stream. Whether the stream is still wanted.
+    /// Whether the stream is still wanted from there: it may have been left, or begun anew, while the store was read.
+    fn holds(&self, catch_up: &CatchUp) -> bool {
+        self.streams.borrow().iter().any(|known| known.local == catch_up.local && known.next == catch_up.next)
+    }
+
+    /// Everything before `next` is sent; `None`: all of the stream.
     fn advance(&self, local: u32, from: u64, next: Option<u64>) {
         let mut streams = self.streams.borrow_mut();
         let Some(at) = streams.iter().position(|known| known.local == local && known.next == from) else { return };
@@ -93,6 +98,8 @@ enum Step {
         next: Option<u64>,
     },
     Read(RangeInclusive<u64>),
+    /// What was read is not wanted any more.
+    Outdated,
     /// The store failed: the client comes back later.
     Failed,
 }
@@ -126,7 +133,7 @@ impl Shard {
             let mut step = self.step(&connection, &catch_up);
             drop(turn);
             if let Step::Read(range) = step {
-                step = self.read_from_store(&connection, &catch_up, range).await;
+                step = self.read_from_store(&connection, &behind, &catch_up, range).await;
             }
             match step {
                 Step::Sent { next } => behind.advance(catch_up.local, catch_up.next, next),
@@ -134,7 +141,7 @@ impl Shard {
                     self.close_after(&connection, CloseCode::GoingAway, Some(1_000));
                     break;
                 }
-                Step::Read(_) => {}
+                Step::Read(_) | Step::Outdated => {}
             }
             // Everybody else has a turn, the fan-out of what is live above all.
             yield_now().await;
@@ -199,6 +206,7 @@ impl Shard {
     async fn read_from_store(
         self: &Rc<Self>,
         connection: &Rc<Connection>,
+        behind: &Behind,
         catch_up: &CatchUp,
         range: RangeInclusive<u64>,
     ) -> Step {
@@ -211,9 +219,8 @@ impl Shard {
                 return Step::Failed;
             }
         };
-        if !connection.is_open() {
-            debug!("a connection ended before it had caught up");
-            return Step::Sent { next: None };
+        if !connection.is_open() || !behind.holds(catch_up) {
+            return Step::Outdated;
         }
         match publications.first() {
             Some(first) if first.offset == from => self.send_kept(connection, catch_up, &publications),
