@@ -4,6 +4,7 @@
 pub mod config;
 mod directory;
 mod durable;
+mod fault;
 mod gate;
 mod http;
 mod hub;
@@ -57,6 +58,12 @@ pub mod internals {
     pub use crate::hub::{AppId, Hub, Incoming, Payload, Publication, RuleOf, Stream, StreamName, Wish};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
+
+    /// Moments at which tests end or hold the server, and disks that fail.
+    #[cfg(feature = "fault-points")]
+    pub mod fault {
+        pub use crate::fault::*;
+    }
 
     /// The durable store.
     pub mod store {

@@ -9,6 +9,7 @@ use super::{not_written, unavailable};
 use crate::Shared;
 use crate::durable::Durable;
 use crate::hub::{Answer, Payload, Stream};
+use crate::fault;
 use crate::store::{Key, Retention, Write, Written};
 
 /// Most bytes of data that a publisher's reply from a history carries.
@@ -246,6 +247,7 @@ impl Work {
 
     /// The text to answer over a WebSocket, where a command has an `id` or failed.
     pub(super) fn into_frame(self) -> Option<String> {
+        fault::reach(fault::Point::BeforeAck);
         let is_list = self.is_list;
         let texts: Vec<_> = self.commands.into_iter().filter_map(Command::into_told_text).collect();
         if is_list {

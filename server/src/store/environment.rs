@@ -5,8 +5,10 @@ use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::fault;
 
 /// A moment at which a crash is interesting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ impl Environment for System {
     fn open(&self, path: &Path) -> io::Result<Box<dyn Storage>> {
         // Publications may be confidential, so the files are the owner's only.
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        Ok(Box::new(OnDisk(file)))
+        Ok(Box::new(OnDisk { file, path: path.to_owned() }))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -97,30 +99,47 @@ impl Environment for System {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned())
     }
+
+    fn reach(&self, point: Point) {
+        fault::reach(match point {
+            Point::AfterDedup => fault::Point::AfterDedup,
+            Point::MidTransaction => fault::Point::MidTransaction,
+            Point::BeforeSync => fault::Point::BeforeSync,
+            Point::AfterSync => fault::Point::AfterSync,
+            Point::BeforeAcks => fault::Point::BeforeAck,
+        });
+    }
 }
 
 #[derive(Debug)]
-struct OnDisk(File);
+struct OnDisk {
+    file: File,
+    /// For tests of a disk that fails.
+    path: PathBuf,
+}
 
 impl Storage for OnDisk {
     fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(into, offset)
+        self.file.read_exact_at(into, offset)
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        fault::write(&self.path)?;
+        self.file.write_all_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        fault::write(&self.path)?;
+        self.file.set_len(len)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        fault::sync(&self.path)?;
+        self.file.sync_data()
     }
 }
 

@@ -1,0 +1,144 @@
+//! Named moments at which a test ends the process or holds a thread, and disks that fail. There only with the feature
+//! `fault-points`, which the crate's own tests turn on; without it nothing of this is in the program.
+
+/// A moment at which a crash or a pause is interesting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Retries are found and offsets given out; nothing is written.
+    AfterDedup,
+    /// Half of a group is in the transaction.
+    MidTransaction,
+    /// All of a group is written, nothing synced.
+    BeforeSync,
+    /// All of a group is synced.
+    AfterSync,
+    /// One shard has a publication in its inbox, and the next one not yet.
+    BetweenInboxes,
+    /// A publication is in every inbox, and nobody was told.
+    BeforeAck,
+    /// The kernel has taken a part of a frame.
+    MidFrame,
+    /// A subscriber's place is decided, and the subscriber not yet registered.
+    InCut,
+}
+
+#[cfg(not(feature = "fault-points"))]
+mod off {
+    use std::io;
+    use std::path::Path;
+
+    use super::Point;
+
+    /// Nothing.
+    #[inline(always)]
+    pub fn reach(_point: Point) {}
+
+    /// Nothing.
+    #[inline(always)]
+    pub fn write(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing.
+    #[inline(always)]
+    pub fn sync(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "fault-points")]
+mod on {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, OnceLock, PoisonError};
+
+    use super::Point;
+
+    /// Where this process is to end, as in `BetweenInboxes:3`: when it comes there for the third time.
+    const VARIABLE: &str = "FAULT_POINT";
+
+    /// What a thread does at a point.
+    type Hook = Box<dyn Fn()>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<(Point, Hook)>> = const { RefCell::new(None) };
+    }
+
+    static END: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+
+    fn end() -> Option<(String, AtomicU64)> {
+        let value = std::env::var(VARIABLE).ok()?;
+        let (name, times) = value.split_once(':')?;
+        Some((name.to_owned(), AtomicU64::new(times.parse().ok()?)))
+    }
+
+    /// Ends the process, or calls what [`on_this_thread`] has set, if this is the point.
+    pub fn reach(point: Point) {
+        if let Some((name, left)) = END.get_or_init(end)
+            && *name == format!("{point:?}")
+            && left.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            std::process::abort();
+        }
+        HOOK.with_borrow(|hook| match hook {
+            Some((at, hook)) if *at == point => hook(),
+            _ => {}
+        });
+    }
+
+    /// Calls `hook` whenever this thread comes to a point.
+    pub fn on_this_thread(point: Point, hook: impl Fn() + 'static) {
+        HOOK.set(Some((point, Box::new(hook))));
+    }
+
+    /// What is wrong with the disk below a directory.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Disk {
+        /// Every write finds it full.
+        Full,
+        /// It cannot keep what was written.
+        FailsToSync,
+    }
+
+    static DISKS: Mutex<Option<HashMap<PathBuf, Disk>>> = Mutex::new(None);
+
+    /// Breaks the disk below a directory, or mends it.
+    pub fn set_disk(directory: &Path, disk: Option<Disk>) {
+        let mut disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let disks = disks.get_or_insert_default();
+        match disk {
+            Some(disk) => drop(disks.insert(directory.to_owned(), disk)),
+            None => drop(disks.remove(directory)),
+        }
+    }
+
+    fn disk(path: &Path) -> Option<Disk> {
+        let disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
+        disks.as_ref()?.get(path.parent()?).copied()
+    }
+
+    /// Whether a file may be written.
+    pub fn write(path: &Path) -> io::Result<()> {
+        match disk(path) {
+            Some(Disk::Full) => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a file may be synced.
+    pub fn sync(path: &Path) -> io::Result<()> {
+        match disk(path) {
+            // EIO, 5 on every Linux.
+            Some(Disk::FailsToSync) => Err(io::Error::from_raw_os_error(5)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(not(feature = "fault-points"))]
+pub use self::off::{reach, sync, write};
+#[cfg(feature = "fault-points")]
+pub use self::on::{Disk, on_this_thread, reach, set_disk, sync, write};
