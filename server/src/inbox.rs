@@ -86,6 +86,12 @@ impl Inbox {
         }
     }
 
+    /// What waits, for a test that is its own shard.
+    #[cfg(test)]
+    pub fn drain(&self) -> Vec<Item> {
+        std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Says that so many bytes of what was taken are delivered.
     pub fn delivered(&self, bytes: usize) {
         let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);

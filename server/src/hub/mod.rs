@@ -26,6 +26,7 @@ use realtime_protocol::{Mode, Since, UserId, push};
 
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::fault;
 use crate::inbox::Inbox;
 use crate::rules::{HistoryRule, StoreKind, StreamRule};
 
@@ -176,6 +177,12 @@ impl Hub {
         self.clock.now()
     }
 
+    /// Lets time pass for a test, which waits for nothing.
+    #[cfg(test)]
+    pub fn let_pass(&mut self, time: std::time::Duration) {
+        self.clock.began_at += u64::try_from(time.as_millis()).unwrap_or(0);
+    }
+
     fn stripe(&self, hash: u64) -> MutexGuard<'_, Stripe> {
         // The table uses the hash's low bits and its top seven; the stripe is told by bits between.
         self.lock((hash >> 40) as usize % Self::STRIPES)
@@ -281,6 +288,7 @@ impl Hub {
             if !wish.again {
                 self.come(entry, wish.user, &mut woken);
             }
+            fault::reach(fault::Point::InCut);
             register(Cut { local, next, standing, members: self.first_members(entry) });
         }
         self.wake(woken);

@@ -9,6 +9,7 @@ use realtime_protocol::ConnectionId;
 use super::entry::{Entry, Jump, Keep};
 use super::{Exclusion, Hub, Incoming, Kept, Outcome, Payload, Publication, Refused, Stream};
 use crate::directory::Place;
+use crate::fault;
 use crate::inbox::Item;
 
 impl Hub {
@@ -104,7 +105,10 @@ impl Hub {
     pub(super) fn hand_out(&self, entry: &Entry, publication: &Arc<Publication>, woken: &mut Woken) -> u64 {
         let excluded = publication.exclude.and_then(|exclusion| exclusion.place);
         let mut receivers = 0;
-        for interest in &entry.interests {
+        for (at, interest) in entry.interests.iter().enumerate() {
+            if at > 0 {
+                fault::reach(fault::Point::BetweenInboxes);
+            }
             receivers += u64::from(interest.subscribers);
             let is_there =
                 |place: Place| place.shard == interest.shard && self.directory.is_subscribed(place, interest.local);

@@ -8,8 +8,8 @@ use realtime_protocol::{ChannelName, CommandError, ConnectionId, Position, Reque
 use super::{not_written, unavailable};
 use crate::Shared;
 use crate::durable::Durable;
-use crate::hub::{Answer, Payload, Stream};
 use crate::fault;
+use crate::hub::{Answer, Payload, Stream};
 use crate::store::{Key, Retention, Write, Written};
 
 /// Most bytes of data that a publisher's reply from a history carries.

@@ -16,6 +16,7 @@ use super::Shard;
 use super::channel::CATCHING_UP;
 use super::connection::Connection;
 use super::outbox::Class;
+use super::share::Share;
 use crate::hub::{Portion, Publication, Pull, Stream};
 use crate::ws;
 
@@ -52,6 +53,11 @@ impl CatchUp {
     pub fn new(local: u32, stream: &Arc<Stream>, next: u64) -> Self {
         Self { local, stream: stream.clone(), next, mode: Mode::Stream, previous: Rc::default() }
     }
+
+    /// Whether both are the same subscription at the same place.
+    fn is(&self, other: &Self) -> bool {
+        self.local == other.local && self.next == other.next && Arc::ptr_eq(&self.stream, &other.stream)
+    }
 }
 
 impl Behind {
@@ -72,19 +78,26 @@ impl Behind {
         self.cleared.notify_one();
     }
 
-    fn first(&self) -> Option<CatchUp> {
+    /// Which is served next.
+    pub fn first(&self) -> Option<CatchUp> {
         self.streams.borrow().first().cloned()
     }
 
-    /// Whether the stream is still wanted from there: it may have been left, or begun anew, while the store was read.
-    fn holds(&self, catch_up: &CatchUp) -> bool {
-        self.streams.borrow().iter().any(|known| known.local == catch_up.local && known.next == catch_up.next)
+    /// Whether this is still wanted: the stream may have been left, or begun anew, while the store was read.
+    pub fn wants(&self, catch_up: &CatchUp) -> bool {
+        self.streams.borrow().iter().any(|known| known.is(catch_up))
+    }
+
+    /// Whether the connection has everything.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.streams.borrow().is_empty()
     }
 
     /// Everything before `next` is sent; `None`: all of the stream.
-    fn advance(&self, local: u32, from: u64, next: Option<u64>) {
+    pub fn advance(&self, done: &CatchUp, next: Option<u64>) {
         let mut streams = self.streams.borrow_mut();
-        let Some(at) = streams.iter().position(|known| known.local == local && known.next == from) else { return };
+        let Some(at) = streams.iter().position(|known| known.is(done)) else { return };
         match next {
             Some(next) => streams[at].next = next,
             None => drop(streams.swap_remove(at)),
@@ -92,16 +105,74 @@ impl Behind {
     }
 }
 
-/// How a step ended.
-enum Step {
-    Sent {
-        next: Option<u64>,
-    },
+/// What a pull comes to.
+pub(super) enum Served {
+    /// These frames, as one write; then the receiver has everything before `next`.
+    Frames { frames: Bytes, next: u64 },
+    /// Nothing more.
+    Done,
+    /// This part must be read from the store first.
     Read(RangeInclusive<u64>),
-    /// What was read is not wanted any more.
-    Outdated,
-    /// The store failed: the client comes back later.
-    Failed,
+}
+
+impl CatchUp {
+    /// What the receiver known by `own` gets of a pull; what excluded it leaves only its offset. `choose` gives the frame
+    /// of a publication.
+    pub(super) fn serve<'p>(
+        &self,
+        pull: &'p Pull,
+        own: ConnectionId,
+        choose: impl Fn(&'p Publication) -> &'p Bytes,
+    ) -> Served {
+        let of = self.stream.name.of();
+        match pull {
+            Pull::Live | Pull::Unkept => Served::Done,
+            Pull::OnDisk(range) => Served::Read(range.clone()),
+            Pull::Frames(publications) => {
+                let mut frames = Vec::new();
+                for publication in publications {
+                    match Share::kept(publication, own, &self.previous) {
+                        Share::Whole => frames.extend_from_slice(choose(publication)),
+                        Share::Position => {
+                            frames.extend_from_slice(&ws::text_frame(&push::position(of, publication.offset)));
+                        }
+                        Share::Nothing => {}
+                    }
+                }
+                let next = publications.last().map_or(self.next, |last| last.offset + 1);
+                Served::Frames { frames: frames.into(), next }
+            }
+            &Pull::Nothing { to } => Served::Frames { frames: ws::text_frame(&push::position(of, to)), next: to + 1 },
+            &Pull::Missed { from, to, ref epoch } => {
+                let gap = push::Gap { epoch, from, to, reason: "trimmed", recoverable: false };
+                Served::Frames { frames: ws::text_frame(&push::missed_range(of, gap)), next: to + 1 }
+            }
+        }
+    }
+}
+
+/// What the store's answer for `range` means; what is not there was trimmed away meanwhile.
+pub(super) fn read(range: &RangeInclusive<u64>, publications: Vec<Arc<Publication>>, epoch: &Arc<str>) -> Pull {
+    let (from, to) = (*range.start(), *range.end());
+    match publications.first() {
+        Some(first) if first.offset == from => Pull::Frames(publications),
+        first => Pull::Missed { from, to: first.map_or(to, |first| first.offset - 1), epoch: epoch.clone() },
+    }
+}
+
+/// What is sent at once to a connection for which `outbox_max` bytes may wait.
+pub(super) fn portion(outbox_max: usize) -> Portion {
+    Portion { bytes: PORTION.bytes.min(outbox_max / 2), ..PORTION }
+}
+
+impl Connection {
+    /// Waits until nothing waits in its outbox; `false`: it is being closed.
+    async fn is_ready(&self, behind: &Behind) -> bool {
+        while self.is_open() && !self.is_clear() {
+            behind.cleared.notified().await;
+        }
+        self.is_open()
+    }
 }
 
 impl Shard {
@@ -122,26 +193,34 @@ impl Shard {
 
     async fn catch_up(self: Rc<Self>, connection: Rc<Connection>, behind: Rc<Behind>) {
         loop {
-            while connection.is_open() && !connection.is_clear() {
-                behind.cleared.notified().await;
-            }
-            if !connection.is_open() {
+            if !connection.is_ready(&behind).await {
                 break;
             }
             let Ok(turn) = self.turns.acquire().await else { break };
             let Some(catch_up) = behind.first() else { break };
-            let mut step = self.step(&connection, &catch_up);
+            let mut served = self.pull(&connection, &catch_up);
             drop(turn);
-            if let Step::Read(range) = step {
-                step = self.read_from_store(&connection, &behind, &catch_up, range).await;
-            }
-            match step {
-                Step::Sent { next } => behind.advance(catch_up.local, catch_up.next, next),
-                Step::Failed => {
+            if let Served::Read(range) = served {
+                let Some(read) = self.read_from_store(&catch_up, &range).await else {
                     self.close_after(&connection, CloseCode::GoingAway, Some(1_000));
                     break;
+                };
+                // Meanwhile others may have filled the outbox, or the client may have changed its mind.
+                if !connection.is_ready(&behind).await {
+                    break;
                 }
-                Step::Read(_) | Step::Outdated => {}
+                if !behind.wants(&catch_up) {
+                    continue;
+                }
+                served = catch_up.serve(&read, connection.id(), |p| self.compression.choose(p, connection.deflate));
+            }
+            match served {
+                Served::Frames { frames, next } => {
+                    self.send(&connection, &frames, Class::Control);
+                    behind.advance(&catch_up, Some(next));
+                }
+                Served::Done => behind.advance(&catch_up, None),
+                Served::Read(_) => {}
             }
             // Everybody else has a turn, the fan-out of what is live above all.
             yield_now().await;
@@ -149,9 +228,8 @@ impl Shard {
         connection.is_up_to_date();
     }
 
-    fn step(self: &Rc<Self>, connection: &Rc<Connection>, catch_up: &CatchUp) -> Step {
+    fn pull(self: &Rc<Self>, connection: &Rc<Connection>, catch_up: &CatchUp) -> Served {
         let CatchUp { local, stream, next, mode, .. } = catch_up;
-        let portion = Portion { bytes: PORTION.bytes.min(self.config.outbox_max / 2), ..PORTION };
         let go_live = |next| {
             let slot = connection.subscription(*local).map(|subscription| subscription.slot);
             let mut channels = self.channels.borrow_mut();
@@ -160,77 +238,19 @@ impl Shard {
                 subscriber.next = next;
             }
         };
-        match self.shared.hub.pull(stream, *next, *mode, portion, go_live) {
-            Pull::Live | Pull::Unkept => Step::Sent { next: None },
-            Pull::OnDisk(range) => Step::Read(range),
-            Pull::Frames(publications) => self.send_kept(connection, catch_up, &publications),
-            Pull::Nothing { to } => {
-                self.send_text(connection, &push::position(stream.name.of(), to));
-                Step::Sent { next: Some(to + 1) }
-            }
-            Pull::Missed { from, to, epoch } => {
-                let gap = push::Gap { epoch: &epoch, from, to, reason: "trimmed", recoverable: false };
-                self.send_text(connection, &push::missed_range(stream.name.of(), gap));
-                Step::Sent { next: Some(to + 1) }
-            }
-        }
+        let pull = self.shared.hub.pull(stream, *next, *mode, portion(self.config.outbox_max), go_live);
+        catch_up.serve(&pull, connection.id(), |p| self.compression.choose(p, connection.deflate))
     }
 
-    fn send_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str) {
-        self.send(connection, &ws::text_frame(text), Class::Control);
-    }
-
-    /// As one write; what excluded this client leaves only its offset.
-    fn send_kept(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        catch_up: &CatchUp,
-        publications: &[Arc<Publication>],
-    ) -> Step {
-        let CatchUp { stream, next, previous, .. } = catch_up;
-        let own = connection.id();
-        let mut frames = Vec::new();
-        for publication in publications {
-            let is_excluded =
-                publication.exclude.is_some_and(|exclusion| exclusion.id == own || previous.contains(&exclusion.id));
-            if is_excluded {
-                frames.extend_from_slice(&ws::text_frame(&push::position(stream.name.of(), publication.offset)));
-            } else {
-                frames.extend_from_slice(self.compression.choose(publication, connection.deflate));
-            }
-        }
-        self.send(connection, &Bytes::from(frames), Class::Control);
-        Step::Sent { next: publications.last().map(|last| last.offset + 1).or(Some(*next)) }
-    }
-
-    async fn read_from_store(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        behind: &Behind,
-        catch_up: &CatchUp,
-        range: RangeInclusive<u64>,
-    ) -> Step {
-        let Some(store) = &self.shared.store else { return Step::Failed };
-        let (from, to) = (*range.start(), *range.end());
-        let publications = match store.read(&catch_up.stream, range, PORTION.most, PORTION.bytes).await {
-            Ok(publications) => publications,
+    /// `None`: the store failed, and the client is to come back later.
+    async fn read_from_store(self: &Rc<Self>, catch_up: &CatchUp, range: &RangeInclusive<u64>) -> Option<Pull> {
+        let store = self.shared.store.as_ref()?;
+        let Portion { most, bytes } = portion(self.config.outbox_max);
+        match store.read(&catch_up.stream, range.clone(), most, bytes).await {
+            Ok(publications) => Some(read(range, publications, self.shared.hub.disk_epoch())),
             Err(error) => {
                 warn!(%error, "a history could not be read");
-                return Step::Failed;
-            }
-        };
-        if !connection.is_open() || !behind.holds(catch_up) {
-            return Step::Outdated;
-        }
-        match publications.first() {
-            Some(first) if first.offset == from => self.send_kept(connection, catch_up, &publications),
-            // It was trimmed away meanwhile.
-            first => {
-                let to = first.map_or(to, |first| first.offset - 1);
-                let epoch = self.shared.hub.disk_epoch();
-                let gap = push::Gap { epoch, from, to, reason: "trimmed", recoverable: false };
-                self.send_text(connection, &push::missed_range(catch_up.stream.name.of(), gap));
-                Step::Sent { next: Some(to + 1) }
+                None
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use crate::directory::Subscription;
-use crate::hub::Stream;
+use crate::hub::{Publication, Stream};
 use crate::rules::Overflow;
 
 /// One subscriber and the first offset that it wants.
@@ -39,6 +39,12 @@ impl Channel {
     /// A stream without subscribers.
     pub fn new(stream: Arc<Stream>, overflow: Overflow, epoch: Option<Arc<str>>, delivered: u64) -> Self {
         Self { stream, overflow, epoch, delivered, slots: Vec::new(), free: Vec::new() }
+    }
+
+    /// Takes note of what is passed to subscribers now; returns the first offset that the shard was not handed, if there
+    /// is a hole before.
+    pub fn follow(&mut self, publications: &[Arc<Publication>]) -> Option<u64> {
+        follow(&mut self.delivered, publications)
     }
 
     /// The subscriber in `slot`.
@@ -100,4 +106,14 @@ impl Channel {
         self.slots = kept;
         self.free = Vec::new();
     }
+}
+
+/// [`Channel::follow`], given the last offset that was passed on.
+pub(super) fn follow(delivered: &mut u64, publications: &[Arc<Publication>]) -> Option<u64> {
+    let before = *delivered;
+    // What comes from before the shard's first subscription is for nobody.
+    let mut new = publications.iter().filter(|p| p.kept().is_some() && p.offset > before);
+    let first = new.next()?;
+    *delivered = new.next_back().unwrap_or(first).offset;
+    (first.prev() != before).then_some(before + 1)
 }

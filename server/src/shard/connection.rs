@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::catch_up::Behind;
-use super::outbox::{Class, Flushed, Outbox, Pushed};
+use super::outbox::{Class, Flushed, Outbox, Written};
 use super::socket::WriteHalf;
 use super::wheel::{Key, Tick};
 use crate::Shared;
@@ -79,23 +79,6 @@ pub struct Connection {
     shared: Arc<Shared>,
     /// Counts towards the limits as long as it lives.
     _admission: Admission,
-}
-
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// The kernel has it.
-    Out,
-    /// It waits; a flush must be started.
-    Blocked,
-    /// It waits behind others.
-    Queued,
-    /// It waits, and more waits now than may.
-    Full,
-    /// It was dropped with all of its stream from this offset on; the history has it.
-    Behind(u64),
-    /// The socket is dead.
-    Dead,
 }
 
 /// What a connection is made of.
@@ -238,30 +221,24 @@ impl Connection {
     }
 
     /// Writes `frame` now if nothing waits before it, else queues it. `written` of its bytes are out already.
-    pub fn send(&self, frame: &Bytes, mut written: usize, class: Class<'_>, outbox_max: usize) -> Written {
+    pub fn send(&self, frame: &Bytes, written: usize, class: Class<'_>, outbox_max: usize) -> Written {
         let mut slot = self.outbox.borrow_mut();
-        if let Some(outbox) = slot.as_mut() {
-            return match outbox.push(frame.clone(), written, class, outbox_max) {
-                Pushed::Fits => Written::Queued,
-                Pushed::Full => Written::Full,
-                Pushed::Behind(offset) => Written::Behind(offset),
-            };
-        }
-        match self.socket.try_write(&frame[written..]) {
-            Ok(n) => written += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Written::Dead,
-        }
-        if written == frame.len() {
-            return Written::Out;
-        }
-        slot.get_or_insert_default().push(frame.clone(), written, class, outbox_max);
-        Written::Blocked
+        Outbox::send(&mut slot, frame, written, class, outbox_max, |bytes| self.socket.try_write(bytes))
     }
 
     /// Queues without trying, for a socket that the reactor has not polled yet.
     pub fn queue_early(&self, frame: Bytes, written: usize) {
         self.outbox.borrow_mut().get_or_insert_default().push(frame, written, Class::Control, usize::MAX);
+    }
+
+    /// A subscription is over or begins anew.
+    pub fn seal(&self, local: u32) {
+        if let Some(behind) = &*self.behind.borrow() {
+            behind.drop_stream(local);
+        }
+        if let Some(outbox) = self.outbox.borrow_mut().as_mut() {
+            outbox.seal(local);
+        }
     }
 
     /// Makes room for the last words by dropping publications.
@@ -310,7 +287,7 @@ impl Connection {
             }
             let mut slot = self.outbox.borrow_mut();
             let Some(outbox) = slot.as_mut() else { return };
-            match outbox.flush(&self.socket) {
+            match outbox.flush(|slices| self.socket.try_write_vectored(slices)) {
                 Ok(Flushed::Blocked) => {
                     drop(slot);
                     self.recount();

@@ -16,8 +16,9 @@ use tracing::{error, warn};
 use super::Shard;
 use super::catch_up::CatchUp;
 use super::channel::Subscriber;
-use super::connection::{Connection, Written};
-use super::outbox::Class;
+use super::connection::Connection;
+use super::outbox::{Class, Written};
+use super::share::Share;
 use crate::config::CompressionConfig;
 use crate::hub::{Publication, Stream};
 use crate::inbox::{Inbox, Item};
@@ -216,21 +217,14 @@ impl Shard {
         let mut behind = Vec::new();
         let mut channels = self.channels.borrow_mut();
         let Some(channel) = channels.get_mut(batch.local as usize) else { return };
-        let delivered = channel.delivered;
-        // What comes from before the shard's first subscription is for nobody.
-        let mut new = batch.publications.iter().filter(|p| p.kept().is_some() && p.offset > delivered);
-        let Some(first) = new.next() else { return };
-        channel.delivered = new.next_back().unwrap_or(first).offset;
-        if first.prev() == delivered {
-            return;
-        }
-        error!(expected = delivered, found = first.prev(), "a shard was handed publications with a hole");
+        let Some(next) = channel.follow(batch.publications) else { return };
+        error!(expected = next, "a shard was handed publications with a hole");
         let live = channel.subscribers().filter(|subscriber| subscriber.next <= channel.delivered);
-        behind.extend(live.map(|subscriber| (subscriber.connection.clone(), subscriber.next.max(delivered + 1))));
+        behind.extend(live.map(|subscriber| (subscriber.connection.clone(), subscriber.next.max(next))));
+        let stream = channel.stream.clone();
         drop(channels);
-        let Some(stream) = &first.stream else { return };
         for (connection, next) in behind {
-            self.fall_behind(&connection, CatchUp::new(batch.local, stream, next));
+            self.fall_behind(&connection, CatchUp::new(batch.local, &stream, next));
         }
     }
 
@@ -336,18 +330,11 @@ fn write_single(subscriber: &Subscriber, batch: &Batch<'_>, mut written: usize, 
         }
         let Some(stream) = &publication.stream else { continue };
         let offset = publication.offset;
-        if !publication.is_presence() && offset < subscriber.next {
-            continue;
-        }
-        let excluded = publication.exclude.and_then(|exclusion| exclusion.place);
-        let is_excluded =
-            excluded.is_some_and(|place| place.slot == connection.key.slot && place.tag == connection.member.tag());
         let position;
-        let frame = match (is_excluded, publication.kept()) {
-            (false, _) => frame,
-            (true, None) => continue,
-            // Who follows offsets must not take the one that it does not get for lost.
-            (true, Some(_)) => {
+        let frame = match Share::live(publication, subscriber.next, connection.key.slot, connection.member.tag()) {
+            Share::Nothing => continue,
+            Share::Whole => frame,
+            Share::Position => {
                 position = ws::text_frame(&push::position(stream.name.of(), offset));
                 &position
             }

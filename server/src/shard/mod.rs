@@ -7,6 +7,9 @@ mod connection;
 mod fanout;
 mod outbox;
 mod read;
+mod share;
+#[cfg(test)]
+mod simulation;
 mod slots;
 mod socket;
 mod wheel;
@@ -25,9 +28,9 @@ use tracing::debug;
 
 use self::catch_up::CatchUp;
 use self::channel::{CATCHING_UP, Channel, Subscriber};
-use self::connection::{Connection, Life, Parts, Peer, Written};
+use self::connection::{Connection, Life, Parts, Peer};
 use self::fanout::Compression;
-use self::outbox::Class;
+use self::outbox::{Class, Written};
 use self::slots::Slots;
 use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
 use crate::Shared;
@@ -234,9 +237,7 @@ impl Shard {
         );
         let (cut, stream) = made?;
         // Where it was before counts no more.
-        if let Some(behind) = connection.behind() {
-            behind.drop_stream(cut.local);
-        }
+        connection.seal(cut.local);
         if let Some(standing) = cut.standing.as_ref().filter(|standing| standing.is_behind()) {
             let next = standing.start.offset + 1;
             self.fall_behind(connection, CatchUp { local: cut.local, stream, next, mode, previous: previous.into() });
@@ -279,9 +280,7 @@ impl Shard {
 
     fn remove_subscription(&self, connection: &Connection, local: u32) {
         let stream = self.channels.borrow()[local as usize].stream.clone();
-        if let Some(behind) = connection.behind() {
-            behind.drop_stream(local);
-        }
+        connection.seal(local);
         self.shared.hub.unsubscribe(self.index, &stream, connection.user(), || {
             let mut subscriptions = connection.member.subscriptions();
             let Some(at) = subscriptions.iter().position(|s| s.local == local) else { return };

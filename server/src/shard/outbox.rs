@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use realtime_protocol::push;
 
-use super::socket::WriteHalf;
+use crate::fault;
 use crate::hub::{Stream, StreamName};
 use crate::rules::Overflow;
 use crate::ws;
@@ -60,6 +60,10 @@ enum Kind {
 }
 
 impl Kind {
+    fn is_of(self, stream: u32) -> bool {
+        matches!(self, Self::Publication { local, .. } | Self::Missed { local, .. } if local == stream)
+    }
+
     fn is_publication_of(self, stream: u32) -> bool {
         matches!(self, Self::Publication { local, .. } if local == stream)
     }
@@ -69,6 +73,23 @@ impl Kind {
 struct Chunk {
     frame: Bytes,
     kind: Kind,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// The kernel has it.
+    Out,
+    /// It waits; a flush must be started.
+    Blocked,
+    /// It waits behind others.
+    Queued,
+    /// It waits, and more waits now than may.
+    Full,
+    /// It was dropped with all of its stream from this offset on; the history has it.
+    Behind(u64),
+    /// The socket is dead.
+    Dead,
 }
 
 /// How a flush ended.
@@ -91,6 +112,38 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Writes `frame` now if nothing waits before it, else queues it. `written` of its bytes are out already. `slot` has
+    /// the outbox while something waits.
+    pub fn send(
+        slot: &mut Option<Box<Self>>,
+        frame: &Bytes,
+        mut written: usize,
+        class: Class<'_>,
+        max: usize,
+        try_write: impl FnOnce(&[u8]) -> io::Result<usize>,
+    ) -> Written {
+        if let Some(outbox) = slot.as_mut() {
+            return match outbox.push(frame.clone(), written, class, max) {
+                Pushed::Fits => Written::Queued,
+                Pushed::Full => Written::Full,
+                Pushed::Behind(offset) => Written::Behind(offset),
+            };
+        }
+        match try_write(&frame[written..]) {
+            Ok(n) => written += n,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Written::Dead,
+        }
+        if written == frame.len() {
+            return Written::Out;
+        }
+        slot.get_or_insert_default().push(frame.clone(), written, class, max);
+        if written > 0 {
+            fault::reach(fault::Point::MidFrame);
+        }
+        Written::Blocked
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -144,6 +197,16 @@ impl Outbox {
             Kind::Publication { local: of, offset } if of == local => Some(offset),
             _ => None,
         })
+    }
+
+    /// The subscription to a stream is over or begins anew. What waits of it is not dropped any more: what the next one
+    /// drops, under the same number, must not be told by these offsets.
+    pub fn seal(&mut self, local: u32) {
+        for chunk in &mut self.chunks {
+            if chunk.kind.is_of(local) {
+                chunk.kind = Kind::Control;
+            }
+        }
     }
 
     /// Drops every publication that is not half written.
@@ -215,7 +278,7 @@ impl Outbox {
     }
 
     /// Writes until the kernel refuses or nothing waits.
-    pub fn flush(&mut self, socket: &WriteHalf) -> io::Result<Flushed> {
+    pub fn flush(&mut self, mut try_write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<Flushed> {
         /// Frames joined in one system call.
         const JOINED: usize = 64;
         while !self.chunks.is_empty() {
@@ -226,7 +289,7 @@ impl Outbox {
                 *slice = IoSlice::new(&chunk.frame[std::mem::take(&mut skip)..]);
                 used += 1;
             }
-            match socket.try_write_vectored(&slices[..used]) {
+            match try_write(&slices[..used]) {
                 Ok(n) => self.advance(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Flushed::Blocked),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
