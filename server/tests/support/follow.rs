@@ -35,18 +35,42 @@ impl Follower {
 
     /// Comes back as another connection, which may be on another shard, from where it was. The reply.
     pub fn come_back(&mut self, server: &TestServer) -> Value {
+        self.try_come_back(server).expect("the server runs")
+    }
+
+    /// The same, to a server that may end at any moment; `None`: it has.
+    pub fn try_come_back(&mut self, server: &TestServer) -> Option<Value> {
         self.previous.push(std::mem::take(&mut self.client.id));
         // As many as a client names.
+        self.previous.retain(|id| !id.is_empty());
         self.previous.drain(..self.previous.len().saturating_sub(8));
-        self.client = server.client();
-        self.subscribe(&json!({
+        self.client = Client::try_open(server.request("/"))?;
+        let command = json!({
             "type": "subscribe", "channel": self.channel, "previous": self.previous,
             "since": {"epoch": self.epoch, "offset": self.position},
-        }))
+        });
+        if !self.client.try_send(&command.to_string()) {
+            return None;
+        }
+        let reply = self.client.next()?;
+        self.subscribed(&reply);
+        Some(reply)
+    }
+
+    /// Follows until the connection ends.
+    pub fn follow_to_the_end(&mut self) {
+        while let Some(message) = self.client.next() {
+            self.take(&message);
+        }
     }
 
     fn subscribe(&mut self, command: &Value) -> Value {
         let reply = self.client.ask(&command.to_string());
+        self.subscribed(&reply);
+        reply
+    }
+
+    fn subscribed(&mut self, reply: &Value) {
         assert_eq!(reply["type"], "subscribed", "{reply}");
         let offset = reply["offset"].as_u64().unwrap();
         if reply["recovered"] == true {
@@ -54,7 +78,6 @@ impl Follower {
         }
         self.epoch = reply["epoch"].as_str().unwrap().to_owned();
         self.position = offset;
-        reply
     }
 
     /// Deals with one message.

@@ -63,6 +63,11 @@ pub fn start(config: Config) -> TestServer {
 }
 
 impl TestServer {
+    /// A server that runs as another process.
+    pub fn elsewhere(address: SocketAddr, key: PublisherKey) -> Self {
+        Self { server: None, address, key, stop: None }
+    }
+
     pub fn default() -> Self {
         start(config())
     }
@@ -87,10 +92,14 @@ impl TestServer {
     }
 
     pub fn publisher(&self) -> Client {
+        Client::open(self.publisher_request())
+    }
+
+    pub fn publisher_request(&self) -> Request {
         let mut request = self.request("/publisher");
         let bearer = format!("Bearer {}", self.key.secret());
         request.headers_mut().insert("authorization", bearer.parse().unwrap());
-        Client::open(request)
+        request
     }
 
     pub fn request(&self, path: &str) -> Request {
@@ -165,6 +174,41 @@ impl Client {
             client.id = welcome["connection"].as_str().unwrap().to_owned();
         }
         client
+    }
+
+    /// Connects to a server that may end at any moment.
+    pub fn try_open(request: Request) -> Option<Self> {
+        let is_client = !request.uri().path().starts_with("/publisher");
+        let address: SocketAddr = request.uri().authority().unwrap().as_str().parse().unwrap();
+        let socket = TcpStream::connect(address).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let (socket, _) = tungstenite::client(request, socket).ok()?;
+        let mut client = Self { socket, id: String::new() };
+        if is_client {
+            client.id = client.next()?["connection"].as_str().unwrap().to_owned();
+        }
+        Some(client)
+    }
+
+    /// The next message; `None`: the connection has ended.
+    pub fn next(&mut self) -> Option<Value> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).unwrap()),
+                Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed) => return None,
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    panic!("nothing came for {PATIENCE:?}")
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Sends to a server that may have ended; whether it went out.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        self.socket.send(Message::text(text)).is_ok()
     }
 
     /// Connects as a browser that is not let in; what it is told, and the close code.

@@ -1,0 +1,117 @@
+//! A publisher that counts acknowledgements, and sends again with its keys what was not acknowledged.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Condvar, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, TestServer};
+
+/// Publications under way at once.
+const IN_FLIGHT: usize = 16;
+
+/// How many acknowledgements there are, for those who wait for some.
+#[derive(Default)]
+pub struct Count {
+    count: Mutex<u64>,
+    grown: Condvar,
+}
+
+impl Count {
+    fn add(&self) {
+        *self.count.lock().unwrap() += 1;
+        self.grown.notify_all();
+    }
+
+    pub fn now(&self) -> u64 {
+        *self.count.lock().unwrap()
+    }
+
+    /// Waits until there are so many.
+    pub fn reach(&self, count: u64) {
+        let guard = self.count.lock().unwrap();
+        drop(self.grown.wait_while(guard, |now| *now < count).unwrap());
+    }
+}
+
+pub struct Sender {
+    channel: String,
+    name: String,
+    next: u64,
+    /// Sent, or to be sent again, in their first order.
+    pending: VecDeque<u64>,
+    /// The offset that each acknowledged one has.
+    pub acknowledged: BTreeMap<u64, u64>,
+    /// Those that were refused with these words, and are to be sent again.
+    pub refused: BTreeMap<String, u64>,
+}
+
+impl Sender {
+    pub fn new(channel: &str, name: &str) -> Self {
+        let (pending, acknowledged) = (VecDeque::new(), BTreeMap::new());
+        let (channel, name) = (channel.to_owned(), name.to_owned());
+        Self { channel, name, next: 1, pending, acknowledged, refused: BTreeMap::new() }
+    }
+
+    /// What a publication says.
+    pub fn data(&self, number: u64) -> Value {
+        json!([self.name, number])
+    }
+
+    fn command(&self, number: u64) -> String {
+        let (data, key) = (self.data(number), format!("{}-{number}", self.name));
+        json!({"type": "broadcast_update", "id": number, "channel": self.channel, "data": data, "key": key}).to_string()
+    }
+
+    /// Publishes until the connection ends, or until `is_enough` and everything is acknowledged. Whether it was enough.
+    pub fn publish(&mut self, server: &TestServer, count: &Count, is_enough: impl Fn() -> bool) -> bool {
+        let Some(mut link) = Client::try_open(server.publisher_request()) else { return false };
+        for number in self.pending.clone() {
+            if !link.try_send(&self.command(number)) {
+                return false;
+            }
+        }
+        loop {
+            while self.pending.len() < IN_FLIGHT && !is_enough() {
+                self.pending.push_back(self.next);
+                self.next += 1;
+                if !link.try_send(&self.command(self.next - 1)) {
+                    return false;
+                }
+            }
+            if self.pending.is_empty() {
+                return true;
+            }
+            let Some(reply) = link.next() else { return false };
+            if reply["type"] == "disconnect" {
+                continue;
+            }
+            let number = reply["id"].as_u64().unwrap();
+            if reply["type"] == "error" {
+                *self.refused.entry(reply["code"].as_str().unwrap().to_owned()).or_default() += 1;
+                // In order, so all that follow wait, too.
+                if !link.try_send(&self.command(number)) {
+                    return false;
+                }
+                continue;
+            }
+            assert_eq!(reply["type"], "ack", "{reply}");
+            self.pending.retain(|pending| *pending != number);
+            self.acknowledged.insert(number, reply["offset"].as_u64().unwrap());
+            count.add();
+        }
+    }
+
+    /// Nothing of what was acknowledged is missing in a history, nothing is there twice, and no offset is missing.
+    pub fn check(&self, history: &[(u64, Value)]) {
+        let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+        for (expected, (offset, data)) in (1..).zip(history) {
+            assert_eq!(*offset, expected, "an offset is missing");
+            if data[0] == *self.name {
+                let before = found.insert(data[1].as_u64().unwrap(), *offset);
+                assert_eq!(before, None, "{data} is there twice");
+            }
+        }
+        assert_eq!(found, self.acknowledged, "found is not what was acknowledged");
+    }
+}
