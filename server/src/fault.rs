@@ -1,4 +1,4 @@
-//! Named moments at which a test ends the process or holds a thread, and disks that fail. There only with the feature
+//! Named moments at which a test ends the process or holds a thread, and a disk that fails. There only with the feature
 //! `fault-points`, which the crate's own tests turn on; without it nothing of this is in the program.
 
 /// A moment at which a crash or a pause is interesting.
@@ -35,12 +35,6 @@ mod off {
 
     /// Nothing.
     #[inline(always)]
-    pub fn write(_path: &Path) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Nothing.
-    #[inline(always)]
     pub fn sync(_path: &Path) -> io::Result<()> {
         Ok(())
     }
@@ -49,7 +43,6 @@ mod off {
 #[cfg(feature = "fault-points")]
 mod on {
     use std::cell::RefCell;
-    use std::collections::HashMap;
     use std::io;
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,51 +87,28 @@ mod on {
         HOOK.set(Some((point, Box::new(hook))));
     }
 
-    /// What is wrong with the disk below a directory.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Disk {
-        /// Every write finds it full.
-        Full,
-        /// It cannot keep what was written.
-        FailsToSync,
-    }
+    /// Directories of which the disk does not keep what was written.
+    static FAILING: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-    static DISKS: Mutex<Option<HashMap<PathBuf, Disk>>> = Mutex::new(None);
-
-    /// Breaks the disk below a directory, or mends it.
-    pub fn set_disk(directory: &Path, disk: Option<Disk>) {
-        let mut disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
-        let disks = disks.get_or_insert_default();
-        match disk {
-            Some(disk) => drop(disks.insert(directory.to_owned(), disk)),
-            None => drop(disks.remove(directory)),
-        }
-    }
-
-    fn disk(path: &Path) -> Option<Disk> {
-        let disks = DISKS.lock().unwrap_or_else(PoisonError::into_inner);
-        disks.as_ref()?.get(path.parent()?).copied()
-    }
-
-    /// Whether a file may be written.
-    pub fn write(path: &Path) -> io::Result<()> {
-        match disk(path) {
-            Some(Disk::Full) => Err(io::ErrorKind::StorageFull.into()),
-            _ => Ok(()),
-        }
+    /// From now on no file of a directory can be synced; or they can again.
+    pub fn fail_syncs(directory: &Path, fail: bool) {
+        let mut failing = FAILING.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.retain(|known| known != directory);
+        failing.extend(fail.then(|| directory.to_owned()));
     }
 
     /// Whether a file may be synced.
     pub fn sync(path: &Path) -> io::Result<()> {
-        match disk(path) {
+        let failing = FAILING.lock().unwrap_or_else(PoisonError::into_inner);
+        if failing.iter().any(|directory| path.parent() == Some(directory)) {
             // EIO, 5 on every Linux.
-            Some(Disk::FailsToSync) => Err(io::Error::from_raw_os_error(5)),
-            _ => Ok(()),
+            return Err(io::Error::from_raw_os_error(5));
         }
+        Ok(())
     }
 }
 
 #[cfg(not(feature = "fault-points"))]
-pub use self::off::{reach, sync, write};
+pub use self::off::{reach, sync};
 #[cfg(feature = "fault-points")]
-pub use self::on::{Disk, on_this_thread, reach, set_disk, sync, write};
+pub use self::on::{fail_syncs, on_this_thread, reach, sync};

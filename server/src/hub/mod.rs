@@ -394,4 +394,6 @@ impl Hub {
 pub const MAX_SHARDS: usize = 256;
 
 #[cfg(test)]
+mod interleaving;
+#[cfg(test)]
 mod tests;

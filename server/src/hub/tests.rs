@@ -20,16 +20,16 @@ fn rule_of(name: &StreamName) -> StreamRule {
     StreamRule::new(None, history, presence)
 }
 
-fn hub() -> Hub {
+pub(super) fn hub() -> Hub {
     let inboxes = Box::new([Arc::default(), Arc::default()]);
     Hub::new(inboxes, Arc::new(Directory::new(2)), &Config::default(), Box::new(rule_of))
 }
 
-fn stream(name: &str) -> Stream {
+pub(super) fn stream(name: &str) -> Stream {
     Stream::channel(ChannelName::parse(name).unwrap())
 }
 
-fn incoming(data: u64) -> Incoming {
+pub(super) fn incoming(data: u64) -> Incoming {
     let data = RawValue::from_string(data.to_string()).unwrap();
     Incoming { payload: Arc::new(Payload { event: None, data }), exclude: None, id: None }
 }

@@ -10,27 +10,35 @@ use crate::support::{Client, TestServer};
 /// Publications under way at once.
 const IN_FLIGHT: usize = 16;
 
-/// How many acknowledgements there are, for those who wait for some.
+/// How many acknowledgements and refusals there are, for those who wait for some.
 #[derive(Default)]
 pub struct Count {
-    count: Mutex<u64>,
+    count: Mutex<(u64, u64)>,
     grown: Condvar,
 }
 
 impl Count {
-    fn add(&self) {
-        *self.count.lock().unwrap() += 1;
+    fn add(&self, acknowledged: u64, refused: u64) {
+        let mut count = self.count.lock().unwrap();
+        *count = (count.0 + acknowledged, count.1 + refused);
         self.grown.notify_all();
     }
 
+    /// Acknowledgements until now.
     pub fn now(&self) -> u64 {
-        *self.count.lock().unwrap()
+        self.count.lock().unwrap().0
     }
 
-    /// Waits until there are so many.
+    /// Waits until there are so many acknowledgements.
     pub fn reach(&self, count: u64) {
         let guard = self.count.lock().unwrap();
-        drop(self.grown.wait_while(guard, |now| *now < count).unwrap());
+        drop(self.grown.wait_while(guard, |now| now.0 < count).unwrap());
+    }
+
+    /// Waits until there are so many refusals.
+    pub fn reach_refused(&self, count: u64) {
+        let guard = self.count.lock().unwrap();
+        drop(self.grown.wait_while(guard, |now| now.1 < count).unwrap());
     }
 }
 
@@ -42,20 +50,29 @@ pub struct Sender {
     pending: VecDeque<u64>,
     /// The offset that each acknowledged one has.
     pub acknowledged: BTreeMap<u64, u64>,
-    /// Those that were refused with these words, and are to be sent again.
+    /// With what codes some were refused, before they were sent again.
     pub refused: BTreeMap<String, u64>,
+    /// So much more is in each.
+    filling: String,
 }
 
 impl Sender {
     pub fn new(channel: &str, name: &str) -> Self {
         let (pending, acknowledged) = (VecDeque::new(), BTreeMap::new());
         let (channel, name) = (channel.to_owned(), name.to_owned());
-        Self { channel, name, next: 1, pending, acknowledged, refused: BTreeMap::new() }
+        let (refused, filling) = (BTreeMap::new(), String::new());
+        Self { channel, name, next: 1, pending, acknowledged, refused, filling }
+    }
+
+    /// With publications of so many bytes more.
+    pub fn filled(mut self, bytes: usize) -> Self {
+        self.filling = "x".repeat(bytes);
+        self
     }
 
     /// What a publication says.
     pub fn data(&self, number: u64) -> Value {
-        json!([self.name, number])
+        json!([self.name, number, self.filling])
     }
 
     fn command(&self, number: u64) -> String {
@@ -89,6 +106,7 @@ impl Sender {
             let number = reply["id"].as_u64().unwrap();
             if reply["type"] == "error" {
                 *self.refused.entry(reply["code"].as_str().unwrap().to_owned()).or_default() += 1;
+                count.add(0, 1);
                 // In order, so all that follow wait, too.
                 if !link.try_send(&self.command(number)) {
                     return false;
@@ -98,7 +116,7 @@ impl Sender {
             assert_eq!(reply["type"], "ack", "{reply}");
             self.pending.retain(|pending| *pending != number);
             self.acknowledged.insert(number, reply["offset"].as_u64().unwrap());
-            count.add();
+            count.add(1, 0);
         }
     }
 
