@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod flock;
 pub mod sender;
 
 use std::io::{BufRead, BufReader};
@@ -151,6 +152,15 @@ impl Door {
     pub fn close(&self) {
         self.state.lock().unwrap().2 = true;
         self.changed.notify_all();
+    }
+
+    /// Whether there is a process after the one with this number.
+    pub fn is_newer_than(&self, number: u64) -> bool {
+        self.state.lock().unwrap().0 > number
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().unwrap().2
     }
 
     /// Waits for a process after the one with this number; `None`: there is none.

@@ -7,9 +7,6 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, TestServer};
 
-/// Publications under way at once.
-const IN_FLIGHT: usize = 16;
-
 /// How many acknowledgements and refusals there are, for those who wait for some.
 #[derive(Default)]
 pub struct Count {
@@ -43,8 +40,10 @@ impl Count {
 }
 
 pub struct Sender {
-    channel: String,
+    channels: Vec<String>,
     name: String,
+    /// Publications under way at once.
+    in_flight: usize,
     next: u64,
     /// Sent, or to be sent again, in their first order.
     pending: VecDeque<u64>,
@@ -58,10 +57,14 @@ pub struct Sender {
 
 impl Sender {
     pub fn new(channel: &str, name: &str) -> Self {
+        Self::over(vec![channel.to_owned()], name, 16)
+    }
+
+    /// Publishes in several channels by turns, so many publications at once.
+    pub fn over(channels: Vec<String>, name: &str, in_flight: usize) -> Self {
         let (pending, acknowledged) = (VecDeque::new(), BTreeMap::new());
-        let (channel, name) = (channel.to_owned(), name.to_owned());
-        let (refused, filling) = (BTreeMap::new(), String::new());
-        Self { channel, name, next: 1, pending, acknowledged, refused, filling }
+        let (refused, filling, name) = (BTreeMap::new(), String::new(), name.to_owned());
+        Self { channels, name, in_flight, next: 1, pending, acknowledged, refused, filling }
     }
 
     /// With publications of so many bytes more.
@@ -77,7 +80,8 @@ impl Sender {
 
     fn command(&self, number: u64) -> String {
         let (data, key) = (self.data(number), format!("{}-{number}", self.name));
-        json!({"type": "broadcast_update", "id": number, "channel": self.channel, "data": data, "key": key}).to_string()
+        let channel = &self.channels[number as usize % self.channels.len()];
+        json!({"type": "broadcast_update", "id": number, "channel": channel, "data": data, "key": key}).to_string()
     }
 
     /// Publishes until the connection ends, or until `is_enough` and everything is acknowledged. Whether it was enough.
@@ -89,7 +93,7 @@ impl Sender {
             }
         }
         loop {
-            while self.pending.len() < IN_FLIGHT && !is_enough() {
+            while self.pending.len() < self.in_flight && !is_enough() {
                 self.pending.push_back(self.next);
                 self.next += 1;
                 if !link.try_send(&self.command(self.next - 1)) {
@@ -122,12 +126,19 @@ impl Sender {
 
     /// Nothing of what was acknowledged is missing in a history, nothing is there twice, and no offset is missing.
     pub fn check(&self, history: &[(u64, Value)]) {
+        self.check_all(&[history]);
+    }
+
+    /// The same for the histories of all its channels.
+    pub fn check_all(&self, histories: &[&[(u64, Value)]]) {
         let mut found: BTreeMap<u64, u64> = BTreeMap::new();
-        for (expected, (offset, data)) in (1..).zip(history) {
-            assert_eq!(*offset, expected, "an offset is missing");
-            if data[0] == *self.name {
-                let before = found.insert(data[1].as_u64().unwrap(), *offset);
-                assert_eq!(before, None, "{data} is there twice");
+        for history in histories {
+            for (expected, (offset, data)) in (1..).zip(*history) {
+                assert_eq!(*offset, expected, "an offset is missing");
+                if data[0] == *self.name {
+                    let before = found.insert(data[1].as_u64().unwrap(), *offset);
+                    assert_eq!(before, None, "{data} is there twice");
+                }
             }
         }
         assert_eq!(found, self.acknowledged, "found is not what was acknowledged");
