@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use super::tests::{hub, incoming, stream};
 use super::*;
 use crate::fault::{Point, on_this_thread};
+use crate::inbox::Item;
 
 /// Holds the calling thread at a point: it says when it is there, and goes on when it is told.
 fn hold_at(point: Point, reached: Sender<()>, go_on: Receiver<()>) {

@@ -65,7 +65,7 @@ impl Browser {
         Asked { since, mode }
     }
 
-    pub fn asked(&mut self, channel: usize, asked: &Asked, got: Standing) {
+    pub fn asked(&mut self, channel: usize, asked: &Asked, got: &Standing) {
         let recovered = got.start.recovered.map(|outcome| outcome.is_ok());
         let expected = Expected { offset: got.start.offset, recovered, mode: asked.mode, is_stale: false };
         self.channels[channel].expected.push_back(expected);

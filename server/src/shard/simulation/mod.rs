@@ -94,7 +94,7 @@ impl World {
                 let mode = browsers[browser].subscribe(channel, from, truth);
                 let got = server.subscribe(browser, channel, &mode, &browsers[browser].previous);
                 truth.judge(channel, &mode, &got);
-                browsers[browser].asked(channel, &mode, got);
+                browsers[browser].asked(channel, &mode, &got);
             }
             Step::Unsubscribe { browser, channel } => {
                 server.unsubscribe(browser, channel);
