@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wsload::{Crowd, frame};
+use wsload::{Crowd, Dialect, frame};
 
 use super::{Samples, Session, sample};
 use crate::bench::{Bench, OPENING, PATIENCE};
@@ -95,9 +95,12 @@ pub(crate) fn churn(bench: &Bench) -> Session {
     Ok(Samples::from([("ours".to_owned(), vec![resident(&subject)? / before])]))
 }
 
-/// So many channels with one subscriber each, and the connections that hold them.
+/// So many channels with one subscriber each, and the connections that hold them. Those connections themselves begin in
+/// a channel of their own: in the measured one they would be a thousand more receivers.
 pub(super) fn other_channels(subject: &Subject, channels: usize) -> Result<Crowd, SuiteError> {
-    let mut crowd = open(Kind::Ours(Options::default()), subject, channels.div_ceil(CHANNELS_EACH))?;
+    let dialect = Dialect { channel: "elsewhere".to_owned(), ..Kind::Ours(Options::default()).dialect(1) };
+    let mut crowd = Crowd::new(subject.address, dialect).map_err(SuiteError::load("ours"))?;
+    crowd.open(channels.div_ceil(CHANNELS_EACH), OPENING, PATIENCE).map_err(SuiteError::load("ours"))?;
     crowd
         .ask(|index| register(&random_names(index)), (r#""subscribed""#, CHANNELS_EACH), OPENING, PATIENCE)
         .map_err(SuiteError::load("ours"))?;
