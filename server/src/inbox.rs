@@ -75,10 +75,10 @@ impl Inbox {
         self.filled.notify_one();
     }
 
-    /// Waits for items and swaps them into `into`, which must be empty.
+    /// Adds what is there to `into`; waits until that holds something.
     pub async fn take(&self, into: &mut Vec<Item>) {
         loop {
-            std::mem::swap(into, &mut *self.items.lock().unwrap_or_else(PoisonError::into_inner));
+            self.take_now(into);
             if !into.is_empty() {
                 return;
             }
@@ -90,6 +90,16 @@ impl Inbox {
     #[cfg(test)]
     pub fn drain(&self) -> Vec<Item> {
         std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Adds what is there to `into`.
+    pub fn take_now(&self, into: &mut Vec<Item>) {
+        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        if into.is_empty() {
+            std::mem::swap(into, &mut items);
+        } else {
+            into.append(&mut items);
+        }
     }
 
     /// Says that so many bytes of what was taken are delivered.

@@ -1,8 +1,8 @@
 //! From the inbox to the sockets: the hot path.
 //!
 //! Publications that arrived together are joined per stream, so that a burst costs one `send()` a subscriber. A lone
-//! publication is never delayed for that. After [`SLICE`] sockets everybody else gets a turn; what is published
-//! meanwhile forms the next pass, so order holds.
+//! publication is never delayed for that. After [`SLICE`] sockets everybody else gets a turn; what is published to the
+//! same stream meanwhile joins the pass (see [`Round`]), the rest forms the next one, so order holds.
 
 use std::cell::{OnceCell, RefCell};
 use std::io;
@@ -18,6 +18,7 @@ use super::catch_up::CatchUp;
 use super::channel::Subscriber;
 use super::connection::Connection;
 use super::outbox::{Class, Written};
+use super::round::Round;
 use super::share::Share;
 use crate::config::CompressionConfig;
 use crate::hub::{Publication, Stream};
@@ -27,6 +28,9 @@ use crate::ws::{self, Deflate, Violation};
 
 /// Sockets written in one turn.
 const SLICE: usize = 256;
+/// Sockets written in a pass's first turn; the next have twice as many each, up to [`SLICE`]. What is right behind the
+/// first publication of a burst joins it after these few.
+const FIRST_SLICE: usize = 16;
 /// Most bytes joined for one write: what a socket's send buffer takes at once.
 const JOINED_MAX: usize = 64 * 1024;
 
@@ -103,6 +107,42 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// What may join a pass that is under way.
+struct Joining<'a> {
+    local: u32,
+    /// Bytes of all that are joined.
+    bytes: usize,
+    /// Whether what arrives may join: nothing waits that came before it.
+    is_open: bool,
+    /// Where everything else waits for its turn.
+    later: &'a mut Vec<Item>,
+}
+
+impl Joining<'_> {
+    /// Takes what has arrived, and lets join what may. Returns what has joined.
+    fn look<'r>(&mut self, inbox: &Inbox, round: &'r mut Round<Publication>) -> &'r [Arc<Publication>] {
+        let seen = self.later.len();
+        inbox.take_now(self.later);
+        let Some(first) = round.under_way().first().cloned().filter(|_| round.is_open()) else { return &[] };
+        let before = round.under_way().len();
+        let joins = |item: &mut Item| match item {
+            Item::Publication { local, publication } if *local == self.local && same_stream(&first, publication) => {
+                self.bytes += publication.frame().len();
+                // Once one has to wait, so has whatever is behind it.
+                self.is_open &= self.bytes <= JOINED_MAX;
+                self.is_open
+            }
+            _ => false,
+        };
+        for item in self.later.extract_if(seen.., joins) {
+            if let Item::Publication { publication, .. } = item {
+                round.join(publication);
+            }
+        }
+        &round.under_way()[before..]
+    }
+}
+
 impl Shard {
     /// Delivers what the inbox holds, for ever.
     pub(super) async fn fan_out(self: Rc<Self>) {
@@ -114,12 +154,13 @@ impl Shard {
             self.deliver(&inbox, &mut items, &mut budget).await;
             // Publishers that wrote meanwhile are read before the next pass, so that it joins all of them.
             tokio::task::yield_now().await;
-            if items.capacity() > 4096 {
+            if items.is_empty() && items.capacity() > 4096 {
                 items = Vec::new();
             }
         }
     }
 
+    /// Delivers `items` and leaves there what arrived meanwhile.
     async fn deliver(self: &Rc<Self>, inbox: &Inbox, items: &mut Vec<Item>, budget: &mut usize) {
         let mut streams: Vec<(u32, Arc<Publication>)> = Vec::with_capacity(items.len());
         for item in items.drain(..) {
@@ -149,82 +190,96 @@ impl Shard {
             let mut bytes = first.frame().len();
             let mut part = vec![first];
             while let Some((_, next)) = streams.next_if(|(other, next)| {
-                bytes += next.frame().len();
-                *other == local && same_stream(&part[0], next) && bytes <= JOINED_MAX
+                *other == local && same_stream(&part[0], next) && bytes + next.frame().len() <= JOINED_MAX
             }) {
+                bytes += next.frame().len();
                 part.push(next);
             }
-            self.pass(&Batch::new(local, &part, &self.compression), budget).await;
-            inbox.delivered(part.iter().map(|publication| publication.size()).sum());
+            let mut joining = Joining {
+                local,
+                bytes,
+                is_open: items.is_empty() && !streams.peek().is_some_and(|(_, next)| same_stream(&part[0], next)),
+                later: items,
+            };
+            self.pass(inbox, part, &mut joining, budget).await;
         }
     }
 
-    /// One batch to all subscribers of its stream. There is one pass at a time on a shard.
-    async fn pass(self: &Rc<Self>, batch: &Batch<'_>, budget: &mut usize) {
-        let Some(stream) = batch.publications.first().and_then(|p| p.stream.clone()) else { return };
-        self.check_order(batch);
-        let mut at = 0;
-        self.passing.set(Some(batch.local));
-        loop {
+    /// Publications of one stream to all of its subscribers. There is one pass at a time on a shard.
+    async fn pass(
+        self: &Rc<Self>,
+        inbox: &Inbox,
+        part: Vec<Arc<Publication>>,
+        joining: &mut Joining<'_>,
+        budget: &mut usize,
+    ) {
+        let local = joining.local;
+        let Some(stream) = part.first().and_then(|p| p.stream.clone()) else { return };
+        self.check_order(local, &stream, &part);
+        let mut round = Round::new(part);
+        let mut slice = FIRST_SLICE;
+        self.passing.set(Some(local));
+        while !round.is_over() {
             let mut failed = Vec::new();
-            let done = {
+            let used = {
                 let mut channels = self.channels.borrow_mut();
                 // The stream may have been left by all while this pass paused, and its number given to another; or to
                 // the same one, which has other slots now, and subscribers who want nothing of this batch.
-                let Some(channel) = channels.get_mut(batch.local as usize).filter(|c| is(&c.stream, &stream)) else {
-                    self.passing.set(None);
-                    return;
+                let Some(channel) = channels.get_mut(local as usize).filter(|c| is(&c.stream, &stream)) else {
+                    inbox.delivered(size(round.under_way()));
+                    break;
                 };
-                let end = channel.len().min(at + *budget);
-                let start = at.min(end);
                 let terms =
                     Terms { overflow: channel.overflow, epoch: channel.epoch.as_deref(), max: self.config.outbox_max };
-                for subscriber in channel.slice(start..end) {
-                    if let Some(written) = write(subscriber, batch, terms) {
+                let batch = Batch::new(local, round.under_way(), &self.compression);
+                let slots = round.slots(channel.len(), slice.min(*budget));
+                for subscriber in channel.slice(slots.clone()) {
+                    if let Some(written) = write(subscriber, &batch, terms) {
                         failed.push((subscriber.connection.clone(), written));
                     }
                 }
-                *budget -= end - start;
-                at = end;
-                let done = at >= channel.len();
-                if done {
+                inbox.delivered(size(round.served(slots.end, channel.len())));
+                if round.is_over() {
                     self.passing.set(None);
-                    channel.compact(batch.local);
+                    channel.compact(local);
                 }
-                done
+                slots.len()
             };
             for (connection, written) in failed {
                 match written {
                     Written::Behind(next) => {
                         self.start_flush(&connection);
-                        self.fall_behind(&connection, CatchUp::new(batch.local, &stream, next));
+                        self.fall_behind(&connection, CatchUp::new(local, &stream, next));
                     }
                     other => self.after_write(&connection, other),
                 }
             }
-            if done {
-                return;
-            }
-            if *budget == 0 {
+            *budget -= used;
+            if *budget == 0 || (used == slice && !round.is_over()) {
                 *budget = SLICE;
+                slice = SLICE.min(slice * 2);
                 tokio::task::yield_now().await;
+                let joined = joining.look(inbox, &mut round);
+                self.check_order(local, &stream, joined);
             }
         }
+        self.passing.set(None);
     }
 
     /// What was handed to the shard has no holes. Were there one, subscribers would get the rest from the history.
-    fn check_order(self: &Rc<Self>, batch: &Batch<'_>) {
+    fn check_order(self: &Rc<Self>, local: u32, stream: &Arc<Stream>, publications: &[Arc<Publication>]) {
         let mut behind = Vec::new();
         let mut channels = self.channels.borrow_mut();
-        let Some(channel) = channels.get_mut(batch.local as usize) else { return };
-        let Some(next) = channel.follow(batch.publications) else { return };
+        let Some(channel) = channels.get_mut(local as usize).filter(|channel| is(&channel.stream, stream)) else {
+            return;
+        };
+        let Some(next) = channel.follow(publications) else { return };
         error!(expected = next, "a shard was handed publications with a hole");
         let live = channel.subscribers().filter(|subscriber| subscriber.next <= channel.delivered);
         behind.extend(live.map(|subscriber| (subscriber.connection.clone(), subscriber.next.max(next))));
-        let stream = channel.stream.clone();
         drop(channels);
         for (connection, next) in behind {
-            self.fall_behind(&connection, CatchUp::new(batch.local, &stream, next));
+            self.fall_behind(&connection, CatchUp::new(local, stream, next));
         }
     }
 
@@ -275,6 +330,10 @@ impl Shard {
         }
         warn!(closed, "memory_max is reached; the connections that held most were closed");
     }
+}
+
+fn size(publications: &[Arc<Publication>]) -> usize {
+    publications.iter().map(|publication| publication.size()).sum()
 }
 
 fn is(a: &Arc<Stream>, b: &Arc<Stream>) -> bool {

@@ -7,6 +7,7 @@ mod connection;
 mod fanout;
 mod outbox;
 mod read;
+mod round;
 mod share;
 #[cfg(test)]
 mod simulation;
