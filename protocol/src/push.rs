@@ -294,9 +294,9 @@ pub fn message(user: bool, publication: Publication<'_>) -> String {
     if user { object.raw("user", "true") } else { object }.data(publication).end()
 }
 
-/// So many publications of a channel without history were dropped here, since the connection was too slow.
-pub fn missed(channel: &ChannelName, count: u64) -> String {
-    Object::new("missed").string("channel", channel.as_str()).number("count", count).end()
+/// So many publications of a stream without history were dropped here, since the connection was too slow.
+pub fn missed(of: Of<'_>, count: u64) -> String {
+    Object::new("missed").of(of).number("count", count).end()
 }
 
 /// Publications of a stream with history that are not sent.

@@ -349,8 +349,8 @@ pub static KEYS: &[Key] = &[
         "outbox_max",
         Group::Limits,
         Field::Size(at!(outbox_max), 4 * KIB..=1024 * MIB),
-        "Bytes that may wait for one connection. What happens to a reader so slow that more would wait is said by the \
-         channel's `overflow`.",
+        "Memory that what waits for one connection may occupy. What happens to a reader so slow that it would be more is \
+         said by the channel's `overflow`.",
     ),
     key(
         "compression.enabled",

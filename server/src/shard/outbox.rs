@@ -92,6 +92,15 @@ pub enum Written {
     Dead,
 }
 
+/// About what a frame occupies while it waits: its allocation, for which the allocator has four sizes between one power
+/// of two and the next, and its place in a queue that may be half empty. A bound on bare lengths would let a stopped
+/// reader cost a quarter more than its bound.
+fn cost(frame: &Bytes) -> usize {
+    const SHARED: usize = 32;
+    const PLACE: usize = 2 * size_of::<Chunk>();
+    frame.len().next_multiple_of((frame.len().next_power_of_two() / 8).max(16)) + SHARED + PLACE
+}
+
 /// How a flush ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flushed {
@@ -107,7 +116,7 @@ pub struct Outbox {
     chunks: VecDeque<Chunk>,
     /// How much of the first frame is written already.
     written: usize,
-    /// Unwritten bytes.
+    /// What all frames occupy.
     bytes: usize,
 }
 
@@ -144,13 +153,13 @@ impl Outbox {
         Written::Blocked
     }
 
-    /// Bytes that wait.
+    /// Bytes that what waits occupies.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Adds a frame of which the first `written` bytes are out (only the first frame of a queue can be so). At most `max`
-    /// bytes are to wait; beyond them, what the class allows is dropped.
+    /// Adds a frame of which the first `written` bytes are out (only the first frame of a queue can be so). What waits is
+    /// to occupy `max` bytes at most; beyond them, what the class allows is dropped.
     pub fn push(&mut self, frame: Bytes, written: usize, class: Class<'_>, max: usize) -> Pushed {
         debug_assert!(written == 0 || self.chunks.is_empty());
         let Class::Publication { local, stream, epoch, offset, overflow } = class else {
@@ -158,7 +167,7 @@ impl Outbox {
         };
         let kind = Kind::Publication { local, offset };
         // A frame that is half out cannot be taken back, whatever it is.
-        if overflow == Overflow::CatchUp && written == 0 && self.bytes + frame.len() > max {
+        if overflow == Overflow::CatchUp && written == 0 && self.bytes + cost(&frame) > max {
             let first = self.first_droppable(local).unwrap_or(offset);
             self.drop_where(|kind| kind.is_publication_of(local));
             return Pushed::Behind(first);
@@ -182,7 +191,7 @@ impl Outbox {
         if written > 0 {
             self.written = written;
         }
-        self.bytes += frame.len() - written;
+        self.bytes += cost(&frame);
         self.chunks.push_back(Chunk { frame, kind });
         self.room(max)
     }
@@ -223,7 +232,7 @@ impl Outbox {
         self.chunks.retain(|chunk| {
             let keep = (std::mem::take(&mut is_first) && half_written) || !unwanted(chunk.kind);
             if !keep {
-                *bytes -= chunk.frame.len();
+                *bytes -= cost(&chunk.frame);
                 if let Kind::Publication { offset, .. } = chunk.kind {
                     last = Some(offset);
                 }
@@ -260,7 +269,7 @@ impl Outbox {
                 }
                 Some((first, _, before)) => Some((first, to, before + count)),
             };
-            *bytes -= chunk.frame.len();
+            *bytes -= cost(&chunk.frame);
             false
         });
         let Some((from, to, count)) = gap else { return };
@@ -269,11 +278,10 @@ impl Outbox {
                 let reason = "overflow";
                 push::missed_range(name.of(), push::Gap { epoch, from, to, reason, recoverable: true })
             }
-            (None, StreamName::Channel(channel)) => push::missed(channel, count),
-            (None, StreamName::User(_)) => return,
+            (None, name) => push::missed(name.of(), count),
         };
         let frame = ws::text_frame(&text);
-        self.bytes += frame.len();
+        self.bytes += cost(&frame);
         self.chunks.insert(place, Chunk { frame, kind: Kind::Missed { local, from, to, count } });
     }
 
@@ -300,7 +308,6 @@ impl Outbox {
     }
 
     fn advance(&mut self, mut n: usize) {
-        self.bytes -= n;
         while let Some(chunk) = self.chunks.front() {
             let left = chunk.frame.len() - self.written;
             if n < left {
@@ -309,6 +316,7 @@ impl Outbox {
             }
             n -= left;
             self.written = 0;
+            self.bytes -= cost(&chunk.frame);
             self.chunks.pop_front();
         }
     }
@@ -337,20 +345,40 @@ mod tests {
         outbox.chunks.iter().map(|chunk| String::from_utf8_lossy(&chunk.frame).into_owned()).collect()
     }
 
+    /// A bound with room for so many of the short frames of these tests.
+    fn room(frames: usize) -> usize {
+        frames * cost(&Bytes::from_static(b"short"))
+    }
+
+    fn occupied(outbox: &Outbox) -> usize {
+        outbox.chunks.iter().map(|chunk| cost(&chunk.frame)).sum()
+    }
+
     #[test]
     fn a_half_written_frame_is_never_dropped() {
         let stream = stream();
         let mut outbox = Outbox::default();
         let class = class(&stream, Overflow::Disconnect);
-        outbox.push(Bytes::from_static(b"hello"), 2, class, 100);
-        outbox.push(Bytes::from_static(b"world"), 0, class, 100);
-        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, 100);
+        outbox.push(Bytes::from_static(b"hello"), 2, class, room(9));
+        outbox.push(Bytes::from_static(b"world"), 0, class, room(9));
+        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, room(9));
         outbox.drop_publications();
         assert_eq!(waiting(&outbox), ["hello", "ctl"]);
-        assert_eq!(outbox.bytes(), 3 + 3);
+        assert_eq!(outbox.bytes(), room(2));
         outbox.advance(3);
+        assert_eq!(outbox.bytes(), room(1));
         outbox.advance(3);
         assert_eq!((outbox.bytes(), outbox.chunks.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_frame_counts_with_what_the_allocator_takes_for_it() {
+        let bookkeeping = cost(&Bytes::new());
+        for (length, allocation) in
+            [(1, 16), (128, 128), (129, 160), (4096, 4096), (16_450, 20_480), (1 << 20, 1 << 20)]
+        {
+            assert_eq!(cost(&vec![0; length].into()), allocation + bookkeeping, "{length} bytes");
+        }
     }
 
     #[test]
@@ -358,22 +386,22 @@ mod tests {
         let stream = stream();
         let mut outbox = Outbox::default();
         for n in 0..100 {
-            let pushed = outbox.push(format!("state {n:03}").into(), 0, class(&stream, Overflow::Latest), 30);
+            let pushed = outbox.push(format!("state {n:03}").into(), 0, class(&stream, Overflow::Latest), room(2));
             assert_eq!(pushed, Pushed::Fits);
         }
-        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, 30);
+        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, room(2));
         assert_eq!(waiting(&outbox), ["state 099", "ctl"]);
-        assert_eq!(outbox.bytes(), 12);
+        assert_eq!(outbox.bytes(), room(2));
     }
 
     #[test]
     fn drop_oldest_leaves_one_missed_with_the_whole_count() {
         let stream = stream();
         let mut outbox = Outbox::default();
-        outbox.push(Bytes::from_static(b"half"), 1, class(&stream, Overflow::DropOldest), 400);
+        let class = class(&stream, Overflow::DropOldest);
+        outbox.push(Bytes::from_static(b"half"), 1, class, room(30));
         for n in 0..100 {
-            let frame = format!("publication {n:03}").into();
-            assert_eq!(outbox.push(frame, 0, class(&stream, Overflow::DropOldest), 400), Pushed::Fits);
+            assert_eq!(outbox.push(format!("publication {n:03}").into(), 0, class, room(30)), Pushed::Fits);
         }
         let waiting = waiting(&outbox);
         assert_eq!(waiting[0], "half");
@@ -381,7 +409,7 @@ mod tests {
         let kept = waiting.len() - 2;
         assert!(waiting[1].contains(&format!("\"count\":{}", 100 - kept)), "{waiting:?}");
         assert_eq!(waiting.last().unwrap(), "publication 099");
-        assert_eq!(outbox.bytes(), outbox.chunks.iter().map(|chunk| chunk.frame.len()).sum::<usize>() - 1);
+        assert_eq!(outbox.bytes(), occupied(&outbox));
     }
 
     #[test]
@@ -389,23 +417,23 @@ mod tests {
         let stream = stream();
         let mut outbox = Outbox::default();
         let frame = Bytes::from_static(b"0123456789");
-        assert_eq!(outbox.push(frame.clone(), 0, Class::Control, 15), Pushed::Fits);
-        assert_eq!(outbox.push(frame, 0, class(&stream, Overflow::DropOldest), 15), Pushed::Full);
+        assert_eq!(outbox.push(frame.clone(), 0, Class::Control, room(1)), Pushed::Fits);
+        assert_eq!(outbox.push(frame, 0, class(&stream, Overflow::DropOldest), room(1)), Pushed::Full);
     }
 
     #[test]
     fn catching_up_drops_the_streams_whole_tail_and_says_from_where() {
         let (stream, mut outbox) = (stream(), Outbox::default());
-        outbox.push(Bytes::from_static(b"half"), 1, kept(&stream, Some("e"), 5, Overflow::CatchUp), 20);
-        outbox.push(Bytes::from_static(b"next"), 0, kept(&stream, Some("e"), 6, Overflow::CatchUp), 20);
-        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, 20);
+        outbox.push(Bytes::from_static(b"half"), 1, kept(&stream, Some("e"), 5, Overflow::CatchUp), room(3));
+        outbox.push(Bytes::from_static(b"next"), 0, kept(&stream, Some("e"), 6, Overflow::CatchUp), room(3));
+        outbox.push(Bytes::from_static(b"ctl"), 0, Class::Control, room(3));
         let frame = Bytes::from_static(b"0123456789abc");
-        let pushed = outbox.push(frame.clone(), 0, kept(&stream, Some("e"), 7, Overflow::CatchUp), 20);
+        let pushed = outbox.push(frame.clone(), 0, kept(&stream, Some("e"), 7, Overflow::CatchUp), room(3));
         assert_eq!(pushed, Pushed::Behind(6));
         assert_eq!(waiting(&outbox), ["half", "ctl"]);
-        assert_eq!(outbox.bytes(), 6);
-        let other = Bytes::from_static(b"0123456789abcdef");
-        assert_eq!(outbox.push(other, 0, kept(&stream, Some("e"), 9, Overflow::CatchUp), 20), Pushed::Behind(9));
+        assert_eq!(outbox.bytes(), room(2));
+        let other = Bytes::from(vec![b'x'; 1_000]);
+        assert_eq!(outbox.push(other, 0, kept(&stream, Some("e"), 9, Overflow::CatchUp), room(3)), Pushed::Behind(9));
     }
 
     #[test]
@@ -413,7 +441,7 @@ mod tests {
         let (stream, mut outbox) = (stream(), Outbox::default());
         for offset in 1..=50 {
             let frame = format!("publication {offset:03}").into();
-            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::DropOldest), 400);
+            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::DropOldest), room(30));
         }
         let waiting_now = waiting(&outbox);
         let kept_now = waiting_now.len() as u64 - 1;
@@ -424,7 +452,7 @@ mod tests {
         let mut outbox = Outbox::default();
         for offset in 1..=5 {
             let frame = format!("state {offset}").into();
-            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::Latest), 400);
+            outbox.push(frame, 0, kept(&stream, Some("e"), offset, Overflow::Latest), room(30));
         }
         let waiting_now = waiting(&outbox);
         assert_eq!(waiting_now.len(), 2, "{waiting_now:?}");
