@@ -1,6 +1,7 @@
 //! The front: accepts sockets, speaks HTTP by hyper, and hands upgraded sockets to the shards.
 
 mod assets;
+mod head;
 mod routes;
 mod upgrade;
 
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
+use self::head::Head;
 use self::routes::Front;
 use self::upgrade::Pending;
 use crate::Shared;
@@ -39,7 +41,7 @@ pub enum Listener {
 }
 
 /// A socket that hyper drives and gives back.
-trait Accepted: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+trait Accepted: Head + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
     fn into_socket(self) -> io::Result<Socket>;
 }
 
@@ -114,6 +116,14 @@ fn is_about_peer(error: &io::Error) -> bool {
 /// Everything that one socket says in HTTP, until it is upgraded or ends.
 async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
     let timeout = front.shared.config.handshake_timeout;
+    let mut deadline = pin!(tokio::time::sleep(timeout));
+    tokio::select! {
+        biased;
+        _ = stopping.wait_for(|stop| *stop) => {}
+        // What failed here fails again when hyper reads, which tells it.
+        _ = stream.head() => {}
+        () = deadline.as_mut() => return debug!("a request's head was not complete in time"),
+    }
     let service = {
         let front = front.clone();
         service_fn(move |request| {
@@ -130,7 +140,6 @@ async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Re
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
     );
-    let mut deadline = pin!(tokio::time::sleep(timeout));
     let mut is_ending = false;
     let served = loop {
         tokio::select! {

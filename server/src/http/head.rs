@@ -1,0 +1,86 @@
+//! Waiting for a request's head without a buffer for it.
+//!
+//! hyper takes 8 KiB for writing as soon as it has a connection, and 16 KiB for reading once a head comes in two pieces.
+//! As long as the head is not whole its bytes stay in the kernel, so that a handshake that is begun and not completed,
+//! of which there may be thousands after a restart or in an attack, costs its task only. Memory of 10,000 of them
+//! would not come back altogether: the allocator keeps its notes about as many pieces as there ever were at once.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use nix::sys::socket::{MsgFlags, recv};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+/// Heads longer than this are left to hyper before they are whole; few are.
+const LOOKED_AT: usize = 4096;
+
+/// A socket whose unread bytes can be looked at.
+pub(super) trait Head {
+    /// Waits until hyper has something to do: for a whole head, for one that is long or none, or for the end.
+    fn head(&self) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+impl Head for TcpStream {
+    async fn head(&self) -> io::Result<()> {
+        while !self.ready(Interest::READABLE).await?.is_read_closed() {
+            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd()))) {
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Head for UnixStream {
+    async fn head(&self) -> io::Result<()> {
+        while !self.ready(Interest::READABLE).await?.is_read_closed() {
+            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd()))) {
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn done(looked: io::Result<()>) -> Option<io::Result<()>> {
+    match looked {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        outcome => Some(outcome),
+    }
+}
+
+/// `WouldBlock` asks the reactor for word of the next bytes.
+fn look(socket: RawFd) -> io::Result<()> {
+    let mut bytes = [0; LOOKED_AT];
+    let length = recv(socket, &mut bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?;
+    if is_for_hyper(&bytes[..length], LOOKED_AT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+/// Whether `bytes`, of which `most` can be seen, are a whole head, or more than can be seen of one, or none: all of that
+/// hyper answers.
+fn is_for_hyper(bytes: &[u8], most: usize) -> bool {
+    let is_request = bytes.first().is_some_and(u8::is_ascii_uppercase);
+    // hyper takes bare line feeds too.
+    let is_whole = || bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n");
+    !is_request || bytes.len() >= most || is_whole()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_request_is_waited_upon() {
+        for whole in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST / HTTP/1.0\r\n\r\n{", "GET / HTTP/1.1\nHost: x\n\n"] {
+            assert!(is_for_hyper(whole.as_bytes(), LOOKED_AT), "{whole:?}");
+        }
+        for begun in ["G", "GET / HTTP/1.1\r\nHost: x\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r"] {
+            assert!(!is_for_hyper(begun.as_bytes(), LOOKED_AT), "{begun:?}");
+            assert!(is_for_hyper(begun.as_bytes(), begun.len()), "{begun:?} is all that can be seen");
+        }
+        for other in [&b""[..], b"\x16\x03\x01", b"\r\n", b"hello"] {
+            assert!(is_for_hyper(other, LOOKED_AT), "{other:?}");
+        }
+    }
+}
