@@ -38,7 +38,8 @@ pub struct Channel {
 impl Channel {
     /// A stream without subscribers.
     pub fn new(stream: Arc<Stream>, overflow: Overflow, epoch: Option<Arc<str>>, delivered: u64) -> Self {
-        Self { stream, overflow, epoch, delivered, slots: Vec::new(), free: Vec::new() }
+        // Most have one subscriber: room for four, as a vector begins with, would be most of what such a channel takes.
+        Self { stream, overflow, epoch, delivered, slots: Vec::with_capacity(1), free: Vec::new() }
     }
 
     /// Takes note of what is passed to subscribers now; returns the first offset that the shard was not handed, if there
