@@ -79,20 +79,24 @@ pub(crate) fn churn(bench: &Bench) -> Session {
     let (connections, turns) = (bench.size(1_000, 20), bench.size(10, 1));
     let subject = kind.start(bench)?;
     let mut crowd = open(kind, &subject, connections)?;
+    // One channel each is enough to touch the code and the first buffers, which are not what is asked about.
+    come_and_go(&mut crowd, 1, |index| random_names(turns * connections + index)[..1].to_vec())?;
     crowd.hold(bench.time(SETTLE)).map_err(failed())?;
     let before = resident(&subject)?;
     for turn in 0..turns {
         // As many are subscribed to at once as the connections may have, so that tables grow before they shrink.
-        let names = |index| random_names(turn * connections + index);
-        crowd
-            .ask(|index| register(&names(index)), (r#""subscribed""#, CHANNELS_EACH), OPENING, PATIENCE)
-            .map_err(failed())?;
-        crowd
-            .ask(|index| unsubscribe(&names(index)), (r#""unsubscribed""#, CHANNELS_EACH), OPENING, PATIENCE)
-            .map_err(failed())?;
+        come_and_go(&mut crowd, CHANNELS_EACH, |index| random_names(turn * connections + index))?;
     }
     crowd.hold(bench.time(SETTLE)).map_err(failed())?;
     Ok(Samples::from([("ours".to_owned(), vec![resident(&subject)? / before])]))
+}
+
+/// Everybody subscribes to its `each` channels, then leaves them.
+fn come_and_go(crowd: &mut Crowd, each: usize, names: impl Fn(usize) -> Vec<String>) -> Result<(), SuiteError> {
+    crowd
+        .ask(|index| register(&names(index)), (r#""subscribed""#, each), OPENING, PATIENCE)
+        .and_then(|()| crowd.ask(|index| unsubscribe(&names(index)), (r#""unsubscribed""#, each), OPENING, PATIENCE))
+        .map_err(SuiteError::load("ours"))
 }
 
 /// So many channels with one subscriber each, and the connections that hold them. Those connections themselves begin in
