@@ -169,6 +169,19 @@ pub(crate) const ROWS: &[Row] = &[
         ..PAIRED
     },
     Row {
+        id: "deflate-cpu",
+        title: "permessage-deflate, 4 KiB of JSON to 1,000 subscribers: server CPU per delivery",
+        session: |bench| deflate(bench, Metric::Cpu),
+        ..DEFLATE
+    },
+    Row {
+        id: "deflate-bytes",
+        title: "the same: bytes on the wire per delivery",
+        unit: "bytes per delivery",
+        session: |bench| deflate(bench, Metric::Bytes),
+        ..DEFLATE
+    },
+    Row {
         id: "publishers-4",
         title: "four publishers at once, 1,000 subscribers, 16 in flight",
         session: four_publishers,
@@ -211,6 +224,8 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 const OTHERS: Row = Row { subject: "100,000 others", yardstick: Some("none"), target: Some(AtMost(1.05)), ..PAIRED };
+
+const DEFLATE: Row = Row { subject: "compressed", yardstick: Some("plain"), ..PAIRED };
 
 /// Rounds of a session of fan-outs that take a second each.
 const ROUNDS: usize = 5;
@@ -257,7 +272,9 @@ fn shards(bench: &Bench, window: usize) -> Session {
 fn others(bench: &Bench, window: usize, metric: Metric) -> Session {
     let (subscribers, publications) = match metric {
         Metric::Median => (1, bench.size(4_000, 100)),
-        Metric::Cpu | Metric::Tail => (crowd(bench), bench.size(if window == 1 { 200 } else { 800 }, 20)),
+        Metric::Cpu | Metric::Tail | Metric::Bytes => {
+            (crowd(bench), bench.size(if window == 1 { 200 } else { 800 }, 20))
+        }
     };
     let none = Side::new(OURS, subscribers, publications, window).label("none");
     let many = none.clone().label("100,000 others").other_channels(bench.size(100_000, 1_000));
@@ -273,6 +290,13 @@ fn large(bench: &Bench) -> Session {
     let side = |kind| Side::new(kind, bench.size(500, 25), bench.size(150, 10), 1).size(16 << 10);
     let sides = vec![side(Kind::Limit), side(OURS), side(Kind::Redis)];
     Contest { sides, metric: Metric::Cpu, rounds: ROUNDS }.session(bench)
+}
+
+fn deflate(bench: &Bench, metric: Metric) -> Session {
+    // The payload is but the stamp; the JSON comes with the template.
+    let side = |deflate| Side::new(OURS, crowd(bench), bench.size(100, 10), 1).size(0).json(deflate);
+    let sides = vec![side(false).label("plain"), side(true).label("compressed")];
+    Contest { sides, metric, rounds: ROUNDS }.session(bench)
 }
 
 fn four_publishers(bench: &Bench) -> Session {

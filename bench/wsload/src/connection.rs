@@ -103,6 +103,8 @@ impl Connection {
                     self.send(&pong).map_err(LoadError::io("answer a ping"))?;
                 }
                 frame::CLOSE => {}
+                // Servers compress publications; what is waited for is short.
+                _ if frame.deflated => ear.deliveries.see_deflated(frame.payload)?,
                 _ => self.message(frame.payload, ear),
             }
             used += frame.size;

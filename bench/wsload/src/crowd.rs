@@ -247,6 +247,7 @@ fn drain(connection: &mut Connection, ending: bool, buffer: &mut [u8], mut ear: 
         match connection.socket.read(buffer) {
             Ok(0) => return Ok(false),
             Ok(read) => {
+                ear.deliveries.bytes += read as u64;
                 connection.receive(&buffer[..read], &mut ear)?;
                 // mio's epoll is edge-triggered: less than was asked for means that nothing is left, except perhaps the
                 // end of the stream, which the same event announced.

@@ -35,6 +35,8 @@ pub struct FanOut {
     pub elapsed: Duration,
     /// Messages that arrived.
     pub delivered: u64,
+    /// Bytes that arrived.
+    pub bytes: u64,
     /// Nanoseconds from publishing to delivery.
     pub latency: Histogram<u64>,
 }
@@ -95,6 +97,7 @@ pub fn fan_out(crowd: &mut Crowd, publishers: &mut [Publisher], work: Work) -> R
     Ok(FanOut {
         elapsed: start.elapsed(),
         delivered: crowd.deliveries.count,
+        bytes: crowd.deliveries.bytes,
         latency: crowd.deliveries.latency.clone(),
     })
 }

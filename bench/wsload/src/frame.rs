@@ -8,11 +8,14 @@ const PONG: u8 = 10;
 const TEXT: u8 = 1;
 const FINAL: u8 = 0x80;
 const MASKED: u8 = 0x80;
+const DEFLATED: u8 = 0x40;
 
 /// A frame as a server sends it: unmasked.
 pub struct ServerFrame<'a> {
     /// What it is; data frames are everything but [`CLOSE`], [`PING`] and pongs.
     pub opcode: u8,
+    /// Whether its content is compressed (RFC 7692 §6).
+    pub deflated: bool,
     /// Its content.
     pub payload: &'a [u8],
     /// Bytes that it took altogether.
@@ -52,7 +55,12 @@ fn client(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
 pub fn server(bytes: &[u8]) -> Option<ServerFrame<'_>> {
     let (header, length) = header(bytes, 0)?;
     let size = header.checked_add(length)?;
-    Some(ServerFrame { opcode: bytes[0] & 15, payload: bytes.get(header..size)?, size })
+    Some(ServerFrame {
+        opcode: bytes[0] & 15,
+        deflated: bytes[0] & DEFLATED != 0,
+        payload: bytes.get(header..size)?,
+        size,
+    })
 }
 
 /// Header size and payload length of the frame that `bytes` begin with; `mask` is what the mask takes.

@@ -10,6 +10,7 @@ mod crowd;
 mod dialect;
 mod fan_out;
 pub mod frame;
+mod inflate;
 mod post;
 mod probe;
 mod publisher;

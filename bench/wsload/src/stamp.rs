@@ -7,6 +7,9 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use memchr::memmem::Finder;
 
+use crate::LoadError;
+use crate::inflate::Inflater;
+
 /// Bytes of the stamp, `T=<19 digits>;`: the least payload.
 pub const STAMP: usize = 22;
 const DIGITS: usize = 19;
@@ -28,15 +31,18 @@ pub fn payload(size: usize, out: &mut String) {
 /// Counts deliveries and their latencies, whatever protocol wraps the stamps.
 pub struct Deliveries {
     finder: Finder<'static>,
+    inflater: Inflater,
     /// Stamps seen.
     pub count: u64,
+    /// Bytes that came with them, frames and all.
+    pub bytes: u64,
     /// Nanoseconds from sending to delivery.
     pub latency: Histogram<u64>,
 }
 
 impl Default for Deliveries {
     fn default() -> Self {
-        Self { finder: Finder::new(b"T="), count: 0, latency: latencies() }
+        Self { finder: Finder::new(b"T="), inflater: Inflater::default(), count: 0, bytes: 0, latency: latencies() }
     }
 }
 
@@ -51,9 +57,19 @@ impl Deliveries {
         }
     }
 
+    /// The same for a compressed message, which every subscriber has to inflate.
+    pub(crate) fn see_deflated(&mut self, message: &[u8]) -> Result<(), LoadError> {
+        let mut inflater = std::mem::take(&mut self.inflater);
+        let text = inflater.text(message).map_err(LoadError::io("inflate a message"))?;
+        self.see(text);
+        self.inflater = inflater;
+        Ok(())
+    }
+
     /// Forgets what was counted.
     pub fn clear(&mut self) {
         self.count = 0;
+        self.bytes = 0;
         self.latency.reset();
     }
 }

@@ -71,6 +71,18 @@ Connections from one machine to one address of another end at its 28,000 ephemer
     if let Some(posts) = posts {
         line(&mut page, &format!("| a `POST /broadcast` | {} µs | {} a second |", number(1e6 / posts), number(posts)));
     }
+    for (label, what) in [("plain", "as it is"), ("compressed", "compressed")] {
+        let figure = |row: &str| Some(results.get(row)?.contestants.get(label)?.high);
+        if let (Some(cpu), Some(bytes)) = (figure("deflate-cpu"), figure("deflate-bytes")) {
+            let text = format!(
+                "| a delivery of 4 KiB of JSON, {what}: {} bytes | {} µs | {} a second |",
+                number(bytes),
+                number(cpu),
+                per_core(cpu)
+            );
+            line(&mut page, &text);
+        }
+    }
     let example = 5_000.0 * 20.0 * lone / 1e6;
     line(
         &mut page,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use wsload::{Crowd, FanOut, Pace, Publisher, Work, fan_out};
+use wsload::{Crowd, Dialect, FanOut, Pace, Publisher, Subscribe, Work, fan_out};
 
-use super::{Samples, Session, memory, sample};
+use super::{Samples, Session, document, memory, sample};
 use crate::bench::{Bench, OPENING, PATIENCE};
 use crate::error::SuiteError;
 use crate::subject::{Kind, Subject};
@@ -25,6 +25,10 @@ pub(crate) struct Side {
     pub(crate) channels: usize,
     pub(crate) publishers: usize,
     pub(crate) work: Work,
+    /// Publish some KiB of JSON around the payload.
+    pub(crate) json: bool,
+    /// Subscribers offer permessage-deflate.
+    pub(crate) deflate: bool,
     /// Channels that exist besides, each with one subscriber.
     pub(crate) other_channels: usize,
 }
@@ -38,6 +42,8 @@ pub(crate) enum Metric {
     Median,
     /// 99th percentile of the same, µs.
     Tail,
+    /// Bytes on the wire per delivered message.
+    Bytes,
 }
 
 /// Sides that alternate.
@@ -61,7 +67,18 @@ impl Side {
     /// One channel, one publisher, a closed loop.
     pub(crate) fn new(kind: Kind, subscribers: usize, publications: usize, window: usize) -> Self {
         let work = Work { publications, size: 128, pace: Pace::Window(window) };
-        Self { label: kind.name(), kind, subscribers, channels: 1, publishers: 1, work, other_channels: 0 }
+        let (json, deflate) = (false, false);
+        Self {
+            label: kind.name(),
+            kind,
+            subscribers,
+            channels: 1,
+            publishers: 1,
+            work,
+            json,
+            deflate,
+            other_channels: 0,
+        }
     }
 
     pub(crate) fn label(self, label: &'static str) -> Self {
@@ -78,6 +95,22 @@ impl Side {
 
     pub(crate) fn other_channels(self, other_channels: usize) -> Self {
         Self { other_channels, ..self }
+    }
+
+    /// Some KiB of JSON instead of a bare payload, to subscribers who take it compressed or not.
+    pub(crate) fn json(self, deflate: bool) -> Self {
+        Self { json: true, deflate, ..self }
+    }
+
+    fn dialect(&self) -> Dialect {
+        let mut dialect = self.kind.dialect(self.channels);
+        if self.json {
+            dialect.template = document::around_payload(&dialect.template);
+        }
+        if let (true, Subscribe::WebSocket(upgrade)) = (self.deflate, &mut dialect.subscribe) {
+            upgrade.headers.push("Sec-WebSocket-Extensions: permessage-deflate".to_owned());
+        }
+        dialect
     }
 
     pub(crate) fn size(mut self, size: usize) -> Self {
@@ -125,7 +158,7 @@ impl Running {
             channels => Some(memory::other_channels(&subject, channels)?),
         };
         let open = || {
-            let mut crowd = Crowd::new(subject.address, side.kind.dialect(side.channels))?;
+            let mut crowd = Crowd::new(subject.address, side.dialect())?;
             crowd.open(side.subscribers, OPENING, PATIENCE)?;
             let publishers =
                 (0..side.publishers).map(|number| Publisher::connect(&crowd, number)).collect::<Result<Vec<_>, _>>()?;
@@ -150,6 +183,7 @@ impl Running {
             Metric::Cpu => cpu as f64 / 1e3 / done.delivered as f64,
             Metric::Median => micros(0.5),
             Metric::Tail => micros(0.99),
+            Metric::Bytes => done.bytes as f64 / done.delivered as f64,
         })
     }
 

@@ -2,6 +2,7 @@
 //! moods hit all of them alike.
 
 mod contest;
+mod document;
 mod memory;
 mod opening;
 mod ping;
