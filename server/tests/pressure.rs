@@ -113,14 +113,14 @@ fn latest_ends_with_the_newest_and_never_closes() {
 #[test]
 fn beyond_the_budget_those_who_hold_most_are_closed() {
     let mut server =
-        start(Config { memory_max: 4 << 20, outbox_max: 1 << 20, shards: 1, ..tight(Overflow::Disconnect) });
+        start(Config { memory_max: 4 << 20, outbox_max: 2 << 20, shards: 1, ..tight(Overflow::Disconnect) });
     let mut modest = slow(&server);
     modest.subscribe("modest");
     let mut greedy: Vec<_> = (0..8).map(|_| slow(&server)).collect();
     for client in &mut greedy {
         client.subscribe("greedy");
     }
-    // 8 readers that each hold up to 1 MiB do not fit into 4; the one that holds 40 KiB stays.
+    // 8 readers that each hold more than 1 MiB do not fit into 4; the one that holds 50 KiB stays.
     publish_numbered(&server, "modest", 10);
     publish_numbered(&server, "greedy", 230);
     greedy.iter().for_each(hurry);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use realtime_protocol::push;
 
 use crate::fault;
-use crate::hub::{Stream, StreamName};
+use crate::hub::Stream;
 use crate::rules::Overflow;
 use crate::ws;
 
@@ -327,7 +327,7 @@ mod tests {
     use realtime_protocol::ChannelName;
 
     use super::*;
-    use crate::hub::AppId;
+    use crate::hub::{AppId, StreamName};
 
     fn stream() -> Stream {
         Stream { app: AppId::DEFAULT, name: StreamName::Channel(ChannelName::parse("c").unwrap()) }

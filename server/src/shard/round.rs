@@ -47,10 +47,11 @@ impl<T> Round<T> {
         &self.items[self.finished..]
     }
 
-    /// The next slots of `len`, `most` of them at most, that all get the same.
+    /// The next slots of `len`, `most` of them at most, that all get the same. There are fewer than before when all
+    /// subscribers left meanwhile and others came.
     pub(super) fn slots(&self, len: usize, most: usize) -> Range<usize> {
-        let end = if self.is_second { self.starts[self.finished] } else { len };
-        self.at..end.min(self.at + most)
+        let end = if self.is_second { self.starts[self.finished].min(len) } else { len };
+        self.at.min(end)..end.min(self.at + most)
     }
 
     /// Those slots, which end before `end`, were served. Returns what has now been everywhere.
@@ -62,7 +63,7 @@ impl<T> Round<T> {
         }
         if self.is_second {
             let rest = &self.starts[before..];
-            self.finished += rest.iter().take_while(|start| **start <= self.at).count();
+            self.finished += rest.iter().take_while(|start| **start <= self.at || self.at >= len).count();
         }
         &self.items[before..self.finished]
     }
@@ -112,6 +113,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_comes_after_all_have_left_gets_what_joins_then() {
+        let mut round = Round::new(vec![Arc::new(0)]);
+        assert_eq!(round.slots(100, 16), 0..16);
+        assert!(round.served(16, 100).is_empty());
+        // Now two have come anew, and something is published.
+        round.join(Arc::new(1));
+        assert_eq!(round.slots(2, 32), 2..2);
+        assert_eq!(round.served(2, 2).len(), 1);
+        assert_eq!((round.slots(2, 32), *round.under_way()[0]), (0..2, 1));
+        assert_eq!(round.served(2, 2).len(), 1);
+        assert!(round.is_over());
     }
 
     #[test]
