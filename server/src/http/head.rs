@@ -60,7 +60,8 @@ fn look(socket: RawFd) -> io::Result<()> {
 /// Whether `bytes`, of which `most` can be seen, are a whole head, or more than can be seen of one, or none: all of that
 /// hyper answers.
 fn is_for_hyper(bytes: &[u8], most: usize) -> bool {
-    let is_request = bytes.first().is_some_and(u8::is_ascii_uppercase);
+    let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    let is_request = bytes.first().is_some_and(u8::is_ascii_uppercase) && bytes.iter().all(is_text);
     // hyper takes bare line feeds too.
     let is_whole = || bytes.windows(2).any(|two| two == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n");
     !is_request || bytes.len() >= most || is_whole()
@@ -79,7 +80,7 @@ mod tests {
             assert!(!is_for_hyper(begun.as_bytes(), LOOKED_AT), "{begun:?}");
             assert!(is_for_hyper(begun.as_bytes(), begun.len()), "{begun:?} is all that can be seen");
         }
-        for other in [&b""[..], b"\x16\x03\x01", b"\r\n", b"hello"] {
+        for other in [&b""[..], b"\x16\x03\x01", b"\r\n", b"hello", b"GET / HTTP/1.1\r\nHost: \0"] {
             assert!(is_for_hyper(other, LOOKED_AT), "{other:?}");
         }
     }
