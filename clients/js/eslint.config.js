@@ -24,7 +24,7 @@ export default [
     files: ['build.mjs', 'eslint.config.js', 'test/**'],
     languageOptions: {
       globals: names(
-        `${EVERYWHERE} process Buffer window document navigator location Event Worker Blob Storage sessionStorage DOMException PageTransitionEvent requestAnimationFrame`,
+        `${EVERYWHERE} process Buffer setImmediate window document navigator location Event Worker Blob Storage sessionStorage DOMException PageTransitionEvent requestAnimationFrame`,
       ),
     },
   },

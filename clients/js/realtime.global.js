@@ -1372,6 +1372,8 @@ class Positions {
   #kept = new Set();
   #timer = 0;
   #end = new AbortController();
+  /** What is stored only when the page goes. @type {Map<string, () => unknown>} */
+  #left = new Map();
 
   /** @param {string} url */
   constructor(url) {
@@ -1381,7 +1383,9 @@ class Positions {
     attempt(() => {
       for (const key of Object.keys(this.#storage ?? {})) this.#keep(key);
     });
-    globalThis.addEventListener?.('pagehide', () => this.flush(), { signal: this.#end.signal });
+    const { signal } = this.#end;
+    globalThis.addEventListener?.('pagehide', () => this.#leave(), { signal });
+    globalThis.addEventListener?.('pageshow', () => this.#come(), { signal });
   }
 
   /** @param {string} name */
@@ -1407,12 +1411,26 @@ class Positions {
   }
 
   /**
+   * Takes what the page before has left under `key` out of the storage; `left` says what to leave to the next one.
+   *
    * @param {string} key
+   * @param {() => string[]} left
    * @returns {string[]}
    */
-  strings(key) {
+  take(key, left) {
     const strings = this.#read(key);
+    this.#left.set(key, left);
+    this.#come();
     return Array.isArray(strings) ? strings.filter((string) => typeof string === 'string') : [];
+  }
+
+  #come() {
+    for (const key of this.#left.keys()) this.#write(this.#prefix + key, null);
+  }
+
+  #leave() {
+    this.flush();
+    for (const [key, left] of this.#left) this.#write(this.#prefix + key, left());
   }
 
   /**
@@ -1436,7 +1454,7 @@ class Positions {
   }
 
   close() {
-    this.flush();
+    this.#leave();
     this.#end.abort();
   }
 
@@ -1509,7 +1527,7 @@ class Realtime {
   #personal;
   /** @type {string | null} */
   #user = null;
-  /** The ids of this connection and those before it, the newest first. */
+  /** The ids of this connection and those before it, the newest first. @type {string[]} */
   #ids;
 
   /**
@@ -1522,7 +1540,8 @@ class Realtime {
     const since = checkSince(userSince);
     this.#userId = userId;
     this.#positions = persist ? new Positions(address) : undefined;
-    this.#ids = this.#positions?.strings('connections') ?? [];
+    // A duplicated tab gets a copy of the storage, but is not who the other tab is: they are stored only between pages.
+    this.#ids = this.#positions?.take('connections', () => this.#ids) ?? [];
     this.#personal = this.#openPersonal(since);
     this.#connection = new Connection(
       address,
@@ -1627,7 +1646,6 @@ class Realtime {
   #greeted() {
     const { id } = this.#connection;
     this.#ids = [id ?? '', ...this.#ids].slice(0, PREVIOUS + 1);
-    this.#positions?.set('connections', this.#ids);
     this.#register();
     this.#channels.connected();
   }

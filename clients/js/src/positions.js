@@ -19,6 +19,8 @@ export class Positions {
   #kept = new Set();
   #timer = 0;
   #end = new AbortController();
+  /** What is stored only when the page goes. @type {Map<string, () => unknown>} */
+  #left = new Map();
 
   /** @param {string} url */
   constructor(url) {
@@ -28,7 +30,9 @@ export class Positions {
     attempt(() => {
       for (const key of Object.keys(this.#storage ?? {})) this.#keep(key);
     });
-    globalThis.addEventListener?.('pagehide', () => this.flush(), { signal: this.#end.signal });
+    const { signal } = this.#end;
+    globalThis.addEventListener?.('pagehide', () => this.#leave(), { signal });
+    globalThis.addEventListener?.('pageshow', () => this.#come(), { signal });
   }
 
   /** @param {string} name */
@@ -54,12 +58,26 @@ export class Positions {
   }
 
   /**
+   * Takes what the page before has left under `key` out of the storage; `left` says what to leave to the next one.
+   *
    * @param {string} key
+   * @param {() => string[]} left
    * @returns {string[]}
    */
-  strings(key) {
+  take(key, left) {
     const strings = this.#read(key);
+    this.#left.set(key, left);
+    this.#come();
     return Array.isArray(strings) ? strings.filter((string) => typeof string === 'string') : [];
+  }
+
+  #come() {
+    for (const key of this.#left.keys()) this.#write(this.#prefix + key, null);
+  }
+
+  #leave() {
+    this.flush();
+    for (const [key, left] of this.#left) this.#write(this.#prefix + key, left());
   }
 
   /**
@@ -83,7 +101,7 @@ export class Positions {
   }
 
   close() {
-    this.flush();
+    this.#leave();
     this.#end.abort();
   }
 

@@ -36,7 +36,7 @@ export class Realtime {
   #personal;
   /** @type {string | null} */
   #user = null;
-  /** The ids of this connection and those before it, the newest first. */
+  /** The ids of this connection and those before it, the newest first. @type {string[]} */
   #ids;
 
   /**
@@ -49,7 +49,8 @@ export class Realtime {
     const since = checkSince(userSince);
     this.#userId = userId;
     this.#positions = persist ? new Positions(address) : undefined;
-    this.#ids = this.#positions?.strings('connections') ?? [];
+    // A duplicated tab gets a copy of the storage, but is not who the other tab is: they are stored only between pages.
+    this.#ids = this.#positions?.take('connections', () => this.#ids) ?? [];
     this.#personal = this.#openPersonal(since);
     this.#connection = new Connection(
       address,
@@ -154,7 +155,6 @@ export class Realtime {
   #greeted() {
     const { id } = this.#connection;
     this.#ids = [id ?? '', ...this.#ids].slice(0, PREVIOUS + 1);
-    this.#positions?.set('connections', this.#ids);
     this.#register();
     this.#channels.connected();
   }

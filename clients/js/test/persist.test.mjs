@@ -120,7 +120,8 @@ test('however much arrives in a turn is written once, and at the latest when the
     window.written = [];
     const { setItem } = Storage.prototype;
     Storage.prototype.setItem = function (key, value) {
-      window.written.push([key.slice(key.indexOf('#') + 1), JSON.parse(value).offset]);
+      const name = key.slice(key.indexOf('#') + 1);
+      if (name === 'channel:c') window.written.push([name, JSON.parse(value).offset]);
       setItem.call(this, key, value);
     };
     // Many messages of one turn: the socket's events, one after the other.
@@ -228,3 +229,10 @@ for (const rubbish of [
     assert.deepEqual(await connection.next(), { type: 'subscribe', channel: 'c', id: 1 });
   });
 }
+
+test('a tab that is duplicated does not pass for the one it is a copy of', async () => {
+  await fixture.connected(KEPT);
+  await followed('c', 1);
+  await fixture.page.until(() => Object.keys(sessionStorage).length);
+  assert.equal((await stored()).has('connections'), false);
+});

@@ -36,7 +36,8 @@ export class RealServer {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('REALTIME_'));
     const child = spawn(binary(), args, {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...Object.fromEntries(inherited), REALTIME_PUBLISHER_KEY: KEY, ...settings },
+      // Nor does the configuration of a server that is installed here.
+      env: { ...Object.fromEntries(inherited), REALTIME_CONFIG: '/dev/null', REALTIME_PUBLISHER_KEY: KEY, ...settings },
     });
     this.#process = child;
     this.#ended = once(child, 'exit');
