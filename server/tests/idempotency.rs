@@ -116,3 +116,21 @@ fn keys_that_are_none_are_refused() {
         assert_eq!(refused["code"], "invalid_name", "{key:?}: {refused}");
     }
 }
+
+#[test]
+fn keys_of_the_extension_do_not_use_up_those_of_applications_in_any_store() {
+    let data = tempfile::tempdir().unwrap();
+    let server = server(|config| {
+        config.channels =
+            vec![rule("disk", history(10, StoreKind::Disk)), rule("memory", history(10, StoreKind::Memory))];
+        config.data_dir = Some(data.path().to_owned());
+        config.idempotency.max_keys = 5;
+    });
+    let mut publisher = server.publisher();
+    for channel in ["memory", "disk"] {
+        for n in 1..=10 {
+            let reply = publisher.ask(&command(&format!("~BwcHBwcHBwcHBwcHBwcHBw.{n}"), channel, n));
+            assert_eq!((&reply["type"], &reply["offset"]), (&json!("ack"), &json!(n)), "{channel}: {reply}");
+        }
+    }
+}

@@ -238,3 +238,37 @@ fn above_the_high_water_mark_admission_waits() {
         pending.wait().unwrap();
     }
 }
+
+#[test]
+fn a_damaged_file_is_refused_or_read_but_ends_nothing() {
+    let directory = directory();
+    let (options, a) = (options(directory.path(), Sync::Always), stream("a"));
+    let running = run(&options, Arc::new(System));
+    for n in 0..200 {
+        running.publish(&a, &n.to_string()).unwrap();
+    }
+    running.store.close();
+    let path = directory.path().join("store.redb");
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    let mut damage = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        if let Err(error) = open(&options) {
+            assert!(error.to_string().contains("store.redb"), "{error}");
+            refused += 1;
+        }
+    };
+    for from in (512..whole.len()).step_by(whole.len() / 40) {
+        let mut bytes = whole.clone();
+        bytes[from..].fill(0xa5);
+        damage(&bytes);
+        damage(&whole[..from]);
+        let mut bytes = whole.clone();
+        let until = (from + 4096).min(bytes.len());
+        bytes[from..until].fill(0);
+        damage(&bytes);
+    }
+    assert!(refused > 40, "{refused}");
+    std::fs::write(&path, &whole).unwrap();
+    open(&options).unwrap();
+}

@@ -16,8 +16,10 @@ use twox_hash::XxHash3_64;
 
 use crate::config::IdempotencyConfig;
 
-/// How far back the counters of one process are remembered.
-const WINDOW: u64 = 1_024;
+/// Commands of one process that are remembered.
+const WINDOW: usize = 1_024;
+/// Channels and receivers that they may have named altogether.
+const MAX_SCOPES: usize = 64 * WINDOW;
 const STRIPES: usize = 64;
 
 /// What was answered the first time.
@@ -68,13 +70,45 @@ struct Applications {
 
 #[derive(Default)]
 struct Processes {
-    windows: HashMap<[u8; 16], VecDeque<Sent>>,
+    windows: HashMap<[u8; 16], Window>,
 }
 
-struct Sent {
-    counter: u64,
-    scope: u64,
-    remembered: Remembered,
+/// What one process has sent lately.
+#[derive(Default)]
+struct Window {
+    /// By counter and scope: a broadcast to several channels has one key.
+    known: HashMap<(u64, u64), Remembered>,
+    /// In the order in which it came, which for what was deferred or is sent again is not that of the counters.
+    order: VecDeque<(u64, u64)>,
+    /// How many commands that is.
+    commands: usize,
+}
+
+impl Window {
+    fn remember(&mut self, counter: u64, scope: u64, remembered: Remembered) {
+        self.commands += usize::from(self.order.back().is_none_or(|(last, _)| *last != counter));
+        self.known.insert((counter, scope), remembered);
+        self.order.push_back((counter, scope));
+        while self.commands > WINDOW || self.order.len() > MAX_SCOPES {
+            self.forget_first();
+        }
+    }
+
+    fn forget_old(&mut self, now: u64) {
+        let is_old = |window: &Self| {
+            let first = window.order.front()?;
+            Some(window.known.get(first).is_none_or(|known| known.until <= now))
+        };
+        while is_old(self) == Some(true) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let Some(first) = self.order.pop_front() else { return };
+        self.known.remove(&first);
+        self.commands -= usize::from(self.order.front().is_none_or(|(next, _)| *next != first.0));
+    }
 }
 
 /// A number that stands for these parts in their order, in every version of the server.
@@ -147,19 +181,14 @@ impl Keys {
     ) -> Result<(Outcome, bool), E> {
         let stripe = usize::from(prefix[0]) % STRIPES;
         let mut processes = lock(&self.processes[stripe]);
-        let sent = processes.windows.entry(prefix).or_default();
-        while sent.front().is_some_and(|s| s.remembered.until <= now || s.counter.saturating_add(WINDOW) <= counter) {
-            sent.pop_front();
-        }
-        // Commands come in the order of their counters, but for what is sent again.
-        let at = sent.partition_point(|s| s.counter < counter);
-        let same = |s: &Sent| s.counter == counter && s.scope == keyed.scope && s.remembered.until > now;
-        if let Some(known) = sent.range(at..).take_while(|s| s.counter == counter).find(|s| same(s)) {
-            return repeated(&known.remembered, keyed.digest).map_err(E::from);
+        let window = processes.windows.entry(prefix).or_default();
+        window.forget_old(now);
+        if let Some(known) = window.known.get(&(counter, keyed.scope)).filter(|known| known.until > now) {
+            return repeated(known, keyed.digest).map_err(E::from);
         }
         let outcome = publish()?;
         let remembered = Remembered { until: now + ms(self.config.ttl), digest: keyed.digest, outcome };
-        sent.insert(at, Sent { counter, scope: keyed.scope, remembered });
+        window.remember(counter, keyed.scope, remembered);
         Ok((outcome, false))
     }
 
@@ -205,8 +234,9 @@ impl Keys {
             saved.extend(known.map(|(id, known)| key(id, None, known)));
         }
         for processes in &self.processes {
-            for (prefix, sent) in &lock(processes).windows {
-                saved.extend(sent.iter().map(|s| key(prefix, Some((s.counter, s.scope)), &s.remembered)));
+            for (prefix, window) in &lock(processes).windows {
+                let known = window.order.iter().filter_map(|sent| Some((*sent, window.known.get(sent)?)));
+                saved.extend(known.map(|(sent, known)| key(prefix, Some(sent), known)));
             }
         }
         saved.retain(|key| key.until > now);
@@ -221,7 +251,7 @@ impl Keys {
         match sent {
             Some((counter, scope)) => {
                 let mut processes = lock(&self.processes[stripe]);
-                processes.windows.entry(id).or_default().push_back(Sent { counter, scope, remembered });
+                processes.windows.entry(id).or_default().remember(counter, scope, remembered);
             }
             None => {
                 let mut applications = lock(&self.applications[stripe]);
@@ -251,7 +281,10 @@ impl Keys {
     pub fn sweep(&self, turn: usize, now: u64) {
         self.forget(&mut lock(&self.applications[turn % STRIPES]), now);
         let mut processes = lock(&self.processes[turn % STRIPES]);
-        processes.windows.retain(|_, sent| sent.back().is_some_and(|last| last.remembered.until > now));
+        processes.windows.retain(|_, window| {
+            window.forget_old(now);
+            !window.order.is_empty()
+        });
         processes.windows.shrink_to_fit();
     }
 }
@@ -294,17 +327,30 @@ mod tests {
     }
 
     #[test]
-    fn the_last_thousand_commands_of_a_process_are_remembered_in_whatever_order_they_come_again() {
+    fn the_last_thousand_commands_of_a_process_are_remembered_whatever_their_counters() {
         let keys = keys(10);
-        for counter in (1..=2_000).rev().step_by(2).chain((1..=2_000).step_by(2)) {
-            let _ = send(&keys, &made(counter), 1, counter, 0);
+        // The first one was deferred, and is sent after all others.
+        for counter in (2..=2_000).chain([1]) {
+            assert_eq!(send(&keys, &made(counter), 1, counter, 0), Ok(false));
         }
-        for counter in 2_000 - WINDOW + 1..=2_000 {
+        for counter in (2_002 - WINDOW as u64..=2_000).chain([1]) {
             assert_eq!(send(&keys, &made(counter), 1, counter, 1), Ok(true), "{counter}");
         }
+        assert_eq!(send(&keys, &made(2_001 - WINDOW as u64), 1, 2_001 - WINDOW as u64, 1), Ok(false));
+    }
+
+    #[test]
+    fn commands_that_name_many_channels_are_bounded_altogether() {
+        let keys = keys(10);
+        for counter in 0..100 {
+            for scope in 0..1_000 {
+                assert_eq!(send(&keys, &made(counter), scope, 1, 0), Ok(false));
+            }
+        }
         let remembered: usize =
-            keys.processes.iter().map(|p| lock(p).windows.values().map(VecDeque::len).sum::<usize>()).sum();
-        assert!(remembered as u64 <= WINDOW, "{remembered}");
+            keys.processes.iter().map(|p| lock(p).windows.values().map(|w| w.known.len()).sum::<usize>()).sum();
+        assert_eq!(remembered, MAX_SCOPES);
+        assert_eq!(send(&keys, &made(99), 999, 1, 1), Ok(true));
     }
 
     #[test]

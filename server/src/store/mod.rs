@@ -152,7 +152,7 @@ pub enum WriteError {
 impl std::fmt::Display for WriteError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Full => f.write_str("the store's disk is full; make room, and it goes on by itself"),
+            Self::Full => f.write_str("the store's disk is full, or all but 16 MiB of it, which are kept for tidying up; make room, and it goes on by itself"),
             Self::Unavailable(why) => write!(f, "the store cannot write: {why}"),
             Self::KeyConflict => f.write_str("the idempotency key was used for something else"),
             Self::TooManyKeys => f.write_str("too many idempotency keys; wait, or raise idempotency.max_keys"),

@@ -1,6 +1,7 @@
 //! Opening a store: whose it is, what its past was, what the journal holds.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -89,7 +90,10 @@ pub fn open(options: &Options) -> Result<Opened, OpenError> {
 pub fn open_in(options: &Options, environment: &Arc<dyn Environment>) -> Result<Opened, OpenError> {
     let directory = Directory::take(&options.directory)?;
     let path = directory.database();
-    open_locked(options, environment, directory).map_err(|refusal| match refusal {
+    // redb trusts what it reads, and panics where a page is not what it must be.
+    let opened = catch_unwind(AssertUnwindSafe(|| open_locked(options, environment, directory)));
+    opened.unwrap_or(Err(Refusal::Damaged)).map_err(|refusal| match refusal {
+        Refusal::Damaged => OpenError::Failed(path, "the file is damaged".to_owned()),
         Refusal::Version(found) => OpenError::Version(path, found),
         Refusal::Foreign => OpenError::Foreign(path),
         Refusal::Failed(failure) => OpenError::Failed(path, failure.to_string()),
@@ -100,6 +104,7 @@ pub fn open_in(options: &Options, environment: &Arc<dyn Environment>) -> Result<
 enum Refusal {
     Version(u64),
     Foreign,
+    Damaged,
     Failed(Failure),
 }
 

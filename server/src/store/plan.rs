@@ -128,8 +128,8 @@ impl Planner<'_> {
             if let Some(answer) = self.known(&bytes, given)? {
                 return Ok(answer);
             }
-            let counters = &self.plan.counters;
-            if counters.next_key - counters.first_key >= self.limits.max_keys {
+            let Counters { first_key, next_key, made_keys, .. } = self.plan.counters;
+            if !record::is_made(&bytes) && next_key - first_key - made_keys >= self.limits.max_keys {
                 return Ok(Answer::Settled(Err(WriteError::TooManyKeys)));
             }
             key = Some((bytes, given.digest));
@@ -164,6 +164,7 @@ impl Planner<'_> {
     fn add_key(&mut self, bytes: &[u8], digest: u64, offset: u64) {
         let (at, number) = (self.now(), self.plan.counters.next_key);
         self.plan.counters.next_key += 1;
+        self.plan.counters.made_keys += u64::from(record::is_made(bytes));
         self.plan.changes.put(Table::Keys, bytes, &KeyRow { digest, offset, at, number }.to_bytes());
         self.plan.changes.put(Table::KeyLog, &record::numbers([number]), &record::logged_key(at, bytes));
         self.plan.key_due.get_or_insert(at.saturating_add(self.limits.key_ttl));
@@ -233,6 +234,7 @@ impl Planner<'_> {
                 self.plan.changes.delete(Table::Keys, &key);
             }
             self.plan.counters.first_key += 1;
+            self.plan.counters.made_keys -= u64::from(record::is_made(&key));
         }
         self.plan.has_more |= next.is_some_and(|due| due <= now);
         self.plan.key_due = next;

@@ -96,6 +96,16 @@ pub(super) fn key(of: &Stream, key: &Key) -> Vec<u8> {
     bytes
 }
 
+/// Whether a library made this [`key`] for a command of its own; applications may not begin theirs like that.
+pub(super) fn is_made(key: &[u8]) -> bool {
+    fn skip(bytes: &[u8]) -> Option<&[u8]> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        rest.get(u32::from_be_bytes(*length) as usize..)
+    }
+    // Behind the origin and the stream.
+    skip(key).and_then(skip).is_some_and(|key| key.starts_with(b"~"))
+}
+
 /// What an idempotency key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyRow {

@@ -23,18 +23,21 @@ pub(super) struct Counters {
     /// The oldest key that is still there.
     pub(super) first_key: u64,
     pub(super) next_key: u64,
+    /// How many of those that are there were made by a library; they do not count towards the limit.
+    pub(super) made_keys: u64,
     /// The last group; tells after a failure whether that one is in.
     pub(super) group: u64,
 }
 
 impl Counters {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        record::numbers([self.floor, self.clock, self.next_stream, self.first_key, self.next_key, self.group])
+        let Self { floor, clock, next_stream, first_key, next_key, made_keys, group } = self;
+        record::numbers([floor, clock, next_stream, first_key, next_key, made_keys, group])
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
-        let [floor, clock, next_stream, first_key, next_key, group] = record::parse_numbers(bytes)?;
-        Ok(Self { floor, clock, next_stream, first_key, next_key, group })
+        let [floor, clock, next_stream, first_key, next_key, made_keys, group] = record::parse_numbers(bytes)?;
+        Ok(Self { floor, clock, next_stream, first_key, next_key, made_keys, group })
     }
 
     /// Those in the database.
