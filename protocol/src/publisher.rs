@@ -203,8 +203,8 @@ fn command<'a>(fields: &Envelope<'a>) -> Result<PublisherCommand<'a>, CommandErr
         other => Err(CommandError::new(
             ErrorCode::UnknownType,
             format!(
-                "unknown type {}; known are broadcast_update, history, position, presence, channels, subscribers and \
-                 ping",
+                "unknown type {}; known are broadcast_update, history, position, presence, channels, subscribers, \
+                 backup and ping",
                 quoted(other)
             ),
         )),

@@ -82,7 +82,8 @@ pub enum Query {
 }
 
 impl Query {
-    fn channel(&self) -> &ChannelName {
+    /// Which channel.
+    pub fn channel(&self) -> &ChannelName {
         match self {
             Self::History(query) => &query.channel,
             Self::Presence(query) => &query.of,

@@ -196,16 +196,18 @@ impl Shard {
             if !connection.is_ready(&behind).await {
                 break;
             }
+            // Held until everybody else has had a turn, and while the store is read.
             let Ok(turn) = self.turns.acquire().await else { break };
             let Some(catch_up) = behind.first() else { break };
             let mut served = self.pull(&connection, &catch_up);
-            drop(turn);
+            let mut turn = Some(turn);
             if let Served::Read(range) = served {
                 let Some(read) = self.read_from_store(&catch_up, &range).await else {
                     self.close_after(&connection, CloseCode::GoingAway, Some(1_000));
                     break;
                 };
                 // Meanwhile others may have filled the outbox, or the client may have changed its mind.
+                turn = turn.filter(|_| connection.is_clear());
                 if !connection.is_ready(&behind).await {
                     break;
                 }
@@ -224,6 +226,7 @@ impl Shard {
             }
             // Everybody else has a turn, the fan-out of what is live above all.
             yield_now().await;
+            drop(turn);
         }
         connection.is_up_to_date();
     }

@@ -74,6 +74,8 @@ pub struct Connection {
     pub pinged: Cell<bool>,
     /// Whether a task writes what waits.
     flushing: Cell<bool>,
+    /// Questions of a client whose answers take their time.
+    pub asked: Cell<u8>,
     /// Bytes that the budget knows of.
     counted: Cell<usize>,
     shared: Arc<Shared>,
@@ -111,6 +113,7 @@ impl Connection {
             heard: Cell::new(now),
             pinged: Cell::new(false),
             flushing: Cell::new(false),
+            asked: Cell::new(0),
             life: Cell::new(Life::Open),
             _admission: admission,
             deflate,

@@ -169,6 +169,7 @@ impl Shard {
                 Item::Relieve => self.relieve(),
                 Item::Reply { place, text } => {
                     if let Some(connection) = self.connection(place.slot, &place.tag) {
+                        connection.asked.set(connection.asked.get().saturating_sub(1));
                         self.send(&connection, &ws::text_frame(&text), Class::Control);
                     }
                     inbox.delivered(text.len());

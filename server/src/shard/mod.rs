@@ -227,6 +227,8 @@ impl Shard {
                 let is_behind = cut.standing.as_ref().is_some_and(Standing::is_behind);
                 let next = if is_behind { CATCHING_UP } else { cut.next };
                 match known.and_then(|known| channel.subscriber(known.slot)) {
+                    // Without a history again is the same as once: what is under way still arrives.
+                    Some(_) if cut.standing.is_none() => {}
                     Some(subscriber) => subscriber.next = next,
                     None => {
                         let slot = channel.add(Subscriber { connection: connection.clone(), next });
@@ -237,8 +239,10 @@ impl Shard {
             },
         );
         let (cut, stream) = made?;
-        // Where it was before counts no more.
-        connection.seal(cut.local);
+        if cut.standing.is_some() {
+            // Where it was before counts no more.
+            connection.seal(cut.local);
+        }
         if let Some(standing) = cut.standing.as_ref().filter(|standing| standing.is_behind()) {
             let next = standing.start.offset + 1;
             self.fall_behind(connection, CatchUp { local: cut.local, stream, next, mode, previous: previous.into() });

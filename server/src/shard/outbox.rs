@@ -166,8 +166,8 @@ impl Outbox {
             return self.add(frame, written, Kind::Control, max);
         };
         let kind = Kind::Publication { local, offset };
-        // A frame that is half out cannot be taken back, whatever it is.
-        if overflow == Overflow::CatchUp && written == 0 && self.bytes + cost(&frame) > max {
+        // A frame that is half out cannot be taken back, and one always may wait, however long it is.
+        if overflow == Overflow::CatchUp && !self.chunks.is_empty() && self.bytes + cost(&frame) > max {
             let first = self.first_droppable(local).unwrap_or(offset);
             self.drop_where(|kind| kind.is_publication_of(local));
             return Pushed::Behind(first);
@@ -457,5 +457,15 @@ mod tests {
         let waiting_now = waiting(&outbox);
         assert_eq!(waiting_now.len(), 2, "{waiting_now:?}");
         assert!(waiting_now[0].contains("\"position\"") && waiting_now[0].contains("\"offset\":4"), "{waiting_now:?}");
+    }
+
+    #[test]
+    fn one_frame_may_always_wait_though_it_occupies_more_than_the_bound() {
+        let (stream, mut slot) = (stream(), None);
+        let class = kept(&stream, Some("e"), 1, Overflow::CatchUp);
+        let frame = Bytes::from(vec![b'x'; 1_000]);
+        let blocked = |_: &[u8]| Err(io::ErrorKind::WouldBlock.into());
+        assert_eq!(Outbox::send(&mut slot, &frame, 0, class, 100, blocked), Written::Blocked);
+        assert_eq!(slot.unwrap().chunks.len(), 1);
     }
 }

@@ -19,6 +19,9 @@ use crate::publisher;
 use crate::session::{Action, Session};
 use crate::ws::{self, Event, Limits};
 
+/// Most questions of one client that wait for answers from the disk.
+const MAX_ASKED: u8 = 8;
+
 /// How a turn of reading ended.
 enum Turn {
     /// The scratch buffer was full: there may be more, after the others' turn.
@@ -193,8 +196,14 @@ impl Shard {
                 }
             }
             Action::Ask { id, query } => {
-                if let Some(reply) = publisher::answer(&self.shared, id, query, connection.place()) {
-                    replies.text(&reply);
+                if connection.asked.get() >= MAX_ASKED || replies.0.len() >= self.config.outbox_max {
+                    let message = "too many questions at once; ask again when some are answered";
+                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
+                    return replies.text(&push::error(&error.about(query.channel().as_str())));
+                }
+                match publisher::answer(&self.shared, id, query, connection.place()) {
+                    Some(reply) => replies.text(&reply),
+                    None => connection.asked.set(connection.asked.get() + 1),
                 }
             }
             Action::Publish { id, publish } => {

@@ -98,7 +98,7 @@ fn an_unknown_type() {
     let mut publisher = scene.server.publisher();
     let cases = [(
         r#"{"type":"subscribe","channel":"c"}"#,
-        "unknown type \"subscribe\"|broadcast_update, history, position, presence, channels, subscribers and ping",
+        "unknown type \"subscribe\"|broadcast_update, history, position, presence, channels, subscribers, backup and ping",
     )];
     refuses_to(&mut publisher, "unknown_type", &cases);
     let reply = publisher.ask(r#"{"type":"sing","id":"x1"}"#);
