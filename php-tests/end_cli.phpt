@@ -7,7 +7,7 @@ require __DIR__ . '/inc/all.php';
 function end_with(string $code, string ...$ini): void
 {
     $server = new FakeServer(['answer']);
-    $settings = array_merge(...array_map(fn ($setting) => ['-d', $setting], ['display_errors=0', 'log_errors=1', 'html_errors=0', "realtime.url={$server->url()}", ...$ini]));
+    $settings = array_merge(...array_map(fn ($setting) => ['-d', $setting], ['display_errors=0', 'log_errors=1', 'html_errors=0', 'error_reporting=E_ALL&~E_DEPRECATED', "realtime.url={$server->url()}", ...$ini]));
     $said = run_php(...$settings, ...['-r', "\$rt = new RealtimeClient; \$rt->broadcast('c', 'later', confirm: 'later'); \$rt->broadcast('c', 'deferred', confirm: 'deferred'); $code"]);
     echo implode(',', $server->published()), "\n", preg_replace(['/^\[[^]]*\] /m', '/ in .*$/m', '/^(Stack trace|#|  thrown).*\n/m', '/^\n/m'], '', $said);
 }

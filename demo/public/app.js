@@ -219,7 +219,7 @@ async function showDetails(id) {
   drawDetails();
   $('#details').showModal();
   const position = await attempt(loadDetails);
-  if (rt && details === shown) shown.subscription = followOrder(id, position);
+  if (rt && details === shown) shown.subscription ??= followOrder(id, position);
 }
 
 $('#details').addEventListener('close', () => {

@@ -39,7 +39,9 @@ final class Server
 
     public function start(): void
     {
-        $command = [binary(), 'start', '--listen', $this->address, '--unix-socket', $this->socket, ...$this->options];
+        // Without one of the test's own there is no configuration: that of a server which is installed here is none of it.
+        $config = in_array('--config', $this->options, true) ? [] : ['--config', '/dev/null'];
+        $command = [binary(), 'start', ...$config, '--listen', $this->address, '--unix-socket', $this->socket, ...$this->options];
         $environment = ['REALTIME_PUBLISHER_KEY' => $this->key, 'REALTIME_LOG_LEVEL' => 'debug'];
         $this->process = proc_open($command, [['file', '/dev/null', 'r'], ['file', '/dev/null', 'w'], ['pipe', 'w']], $pipes, null, $environment);
         $this->log = $pipes[2];

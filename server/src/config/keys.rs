@@ -171,7 +171,8 @@ pub static KEYS: &[Key] = &[
         "dev",
         Group::Publishers,
         Field::Switch(at!(dev)),
-        "For development on this machine: publishers from loopback need no key, and `insecure_identity` is on. It \
+        "For development on this machine: publishers from loopback need no key, and `insecure_identity` is on. What \
+         connects without an `Origin`, as scripts do, counts as a publisher and may subscribe to everything. It \
          refuses to listen beyond loopback, and must not stand behind a proxy.",
     ),
     Key {

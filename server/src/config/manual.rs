@@ -126,7 +126,7 @@ history.store = \"disk\"
 ```
 
 What a rule says about history, presence and overflow counts for a channel from when it is next unused; who may
-subscribe, at once.
+subscribe, for subscriptions from then on: those that stand are not ended.
 
 In `user:{user}:*` the id reaches up to the next `:`, so a user whose id contains a `:` matches no channel at all. A
 channel that has the pattern's shape and another user's id is refused by that rule; it does not go on to the next one.

@@ -36,8 +36,8 @@ pub(super) fn reachable(config: &Config) -> Finding {
 
 /// Whether a publisher with our key gets in over TCP.
 pub(super) fn key(config: &Config, is_reachable: bool, has_socket: bool) -> Finding {
-    const MAKE_ONE: &str =
-        "make one with `realtime-server key`, and set it as publisher_key here and as realtime.key in PHP";
+    const MAKE_ONE: &str = "make one with `realtime-server key`, and set it as publisher_key here and as realtime.key in PHP; if the server \
+         runs with --dev, say so here, too: `realtime-server doctor --dev`";
     if config.publisher_key.is_none() && !config.dev {
         let what = "there is no publisher key, so that nobody can publish over TCP";
         return if has_socket {
