@@ -237,12 +237,15 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
     let (limit, used) = descriptors(shards);
     let policy = Arc::new(ArcSwap::from_pointee(Policy::new(&config)));
-    let rules = policy.clone();
+    let (rules, has_disk) = (policy.clone(), config.data_dir.is_some());
     let hub = Hub::new(
         (0..shards).map(|_| Arc::new(Inbox::default())).collect(),
         directory.clone(),
         &config,
-        Box::new(move |name| rules.load().stream(name)),
+        Box::new(move |name| match has_disk {
+            true => rules.load().stream(name),
+            false => rules.load().stream(name).without_disk(),
+        }),
     );
     let (hub, store) = durable::open(hub, &config)?;
     let shared = Arc::new(Shared {

@@ -138,6 +138,17 @@ impl StreamRule {
         let default = if history.is_some() { Overflow::CatchUp } else { Overflow::Disconnect };
         Self { overflow: overflow.unwrap_or(default), history, presence }
     }
+
+    /// Whether it keeps something on disk.
+    pub fn is_on_disk(&self) -> bool {
+        self.history.is_some_and(|history| history.store == StoreKind::Disk)
+    }
+
+    /// What is left of it where nothing can be kept on disk.
+    #[must_use]
+    pub fn without_disk(self) -> Self {
+        if self.is_on_disk() { Self { history: None, overflow: Overflow::Disconnect, ..self } } else { self }
+    }
 }
 
 /// What holds for the channels that a pattern matches.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
@@ -34,10 +35,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 fn take(copy: &Path, target: &Path) -> io::Result<()> {
     if fs::rename(copy, target).is_err() {
         let mut from = fs::File::open(copy)?;
-        let mut to = OpenOptions::new().write(true).create_new(true).open(target)?;
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
         io::copy(&mut from, &mut to)?;
         to.sync_all()?;
         fs::remove_file(copy)?;
     }
-    Ok(())
+    let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(directory)?.sync_all()
 }

@@ -1,6 +1,7 @@
 //! Signals: SIGTERM and SIGINT stop the server, a second one at once; SIGHUP reopens the log and reloads.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use realtime_server::log::Log;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -10,6 +11,9 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use super::start::Reload;
+
+/// The same signal again so soon is one wish: `timeout` signals the process and then its group.
+const ONE_PRESS: Duration = Duration::from_millis(300);
 
 /// Signals that have been caught and wait to be served.
 pub(super) struct Signals(iterator::Signals);
@@ -22,6 +26,7 @@ impl Signals {
     /// Serves signals on a thread of their own, for the rest of the process.
     pub(super) fn serve(mut self, stop: oneshot::Sender<()>, log: Log, mut reload: Reload) -> io::Result<()> {
         let mut stop = Some(stop);
+        let mut first = None;
         let serve = move || {
             for signal in self.0.forever() {
                 if signal == SIGHUP {
@@ -29,10 +34,15 @@ impl Signals {
                     continue;
                 }
                 let name = signal_name(signal).unwrap_or("a signal");
+                let now = Instant::now();
                 let Some(stop) = stop.take() else {
+                    if first.is_some_and(|(first, at)| first == signal && now - at < ONE_PRESS) {
+                        continue;
+                    }
                     error!("{name} again: stopping at once");
                     std::process::exit(1);
                 };
+                first = Some((signal, now));
                 info!("{name} received");
                 // Nobody listens when the server has stopped already.
                 let _ = stop.send(());

@@ -62,6 +62,12 @@ impl Reload {
         for name in loaded.config.waiting_for_a_restart(&self.running) {
             warn!("the new value of {name} counts from the next start on");
         }
+        if self.running.data_dir.is_none() && loaded.config.needs_disk() {
+            return error!(
+                "history.store = \"disk\" needs the data_dir with which the server was started, and that was none; restart \
+                 it. The old configuration stays in force"
+            );
+        }
         self.running.take_over(loaded.config);
         self.reloader.reload(&self.running);
         info!("reloaded the publisher key, the allowed origins and the channel rules");

@@ -3,7 +3,7 @@
 use super::load::Layer;
 use super::mistake::Mistake;
 use super::units::show_size;
-use crate::rules::{StoreKind, StreamRule, Subscribe};
+use crate::rules::Subscribe;
 
 /// Room for the frame around a publication.
 const ENVELOPE: usize = 1 << 10;
@@ -29,13 +29,12 @@ pub(super) fn all(layer: &mut Layer) {
         mistake(layer, &["outbox_max", "max_publication"], message);
     }
     let config = &layer.config;
-    let disk = |rule: &StreamRule| rule.history.is_some_and(|history| history.store == StoreKind::Disk);
     if config.data_dir.is_none() {
         let message = "history.store = \"disk\" needs data_dir, as in data_dir = \"/var/lib/realtime\"";
         let places: Vec<_> = (config.channels.iter().zip(&layer.rules_at))
-            .filter(|(rule, _)| disk(&rule.stream))
+            .filter(|(rule, _)| rule.stream.is_on_disk())
             .map(|(_, place)| Some(place.clone()))
-            .chain(disk(&config.users).then_some(None))
+            .chain(config.users.is_on_disk().then_some(None))
             .collect();
         layer.mistakes.extend(places.into_iter().map(|place| Mistake { place, message: message.to_owned() }));
     }

@@ -81,6 +81,11 @@ impl Config {
         self.users = new.users;
     }
 
+    /// Whether a rule asks for the disk.
+    pub fn needs_disk(&self) -> bool {
+        self.users.is_on_disk() || self.channels.iter().any(|rule| rule.stream.is_on_disk())
+    }
+
     /// The keys whose values differ from `running`'s and count only from the next start on.
     pub fn waiting_for_a_restart(&self, running: &Self) -> Vec<&'static str> {
         let differs = |key: &&Key| !key.reloads && key.field.show(self) != key.field.show(running);

@@ -55,6 +55,11 @@ impl History {
         }
     }
 
+    /// Whether as much is kept as may be: one more takes the place of the oldest.
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= self.rule.size
+    }
+
     /// Whether nothing is kept.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

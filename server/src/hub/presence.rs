@@ -124,10 +124,14 @@ impl Hub {
                 if entry.interests.is_empty() || !name.starts_with(prefix) || after.is_some_and(|after| name <= after) {
                     continue;
                 }
+                let is_full = first.len() == limit;
+                more |= is_full;
+                if is_full && first.peek().is_some_and(|(last, _): &(ChannelName, u64)| name > last.as_str()) {
+                    continue;
+                }
                 first.push((channel.clone(), entry.subscribers()));
-                if first.len() > limit {
+                if is_full {
                     first.pop();
-                    more = true;
                 }
             }
         }

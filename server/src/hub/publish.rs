@@ -28,8 +28,9 @@ impl Hub {
             };
             self.trim(entry);
             let kept = match &entry.keep {
-                Keep::InMemory(_) => {
-                    if self.kept.load(Ordering::Relaxed) >= self.kept_max {
+                Keep::InMemory(history) => {
+                    // Who has as many as it may have grows no more: the oldest goes.
+                    if self.kept.load(Ordering::Relaxed) >= self.kept_max && !history.is_full() {
                         return Err(Refused::Full);
                     }
                     Some(Kept { at: self.now(), prev: None })

@@ -3,9 +3,10 @@
 //! The file is deleted as it is loaded, before anything is published: were it loaded twice, offsets would be used again.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::hash::BuildHasher;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::entry::Keep;
-use super::keys::SavedKey;
+use super::keys::{SavedKey, fingerprint};
 use super::{Exclusion, Hub, Incoming, Kept, Payload, Publication, Stream, StreamName};
 
 const FORMAT: u32 = 1;
@@ -38,8 +39,8 @@ enum Line {
         items: Vec<SavedItem>,
     },
     Key(SavedKey),
-    /// The last line, without which the file is not whole.
-    End,
+    /// The last line, without which the file is not whole: what all lines before it come to.
+    End(u64),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -65,7 +66,7 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Broken => f.write_str("it is not whole, or of another version"),
+            Self::Broken => f.write_str("it is damaged, or of another version"),
         }
     }
 }
@@ -82,9 +83,11 @@ impl Hub {
     /// Writes everything that is kept in memory to `path`. Nothing may be published any more.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let unfinished = path.with_extension("new");
-        let mut file = BufWriter::new(File::create(&unfinished)?);
+        // Publications may be confidential.
+        let private = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = Lines { file: BufWriter::new(private), sum: 0 };
         let floor = (0..Self::STRIPES).map(|stripe| self.lock(stripe).floor).max().unwrap_or(0);
-        write_line(&mut file, &Header { format: FORMAT, epoch: self.epochs.memory.to_string(), floor })?;
+        file.write(&Header { format: FORMAT, epoch: self.epochs.memory.to_string(), floor })?;
         for stripe in 0..Self::STRIPES {
             for entry in &self.lock(stripe).entries {
                 let Keep::InMemory(history) = &entry.keep else { continue };
@@ -94,14 +97,15 @@ impl Hub {
                 };
                 let items = history.from(0).filter_map(|publication| saved(publication)).collect();
                 let line = Line::Stream { channel, user, offset: entry.offset, base: entry.base, items };
-                write_line(&mut file, &line)?;
+                file.write(&line)?;
             }
         }
         for key in self.keys.saved(self.now()) {
-            write_line(&mut file, &Line::Key(key))?;
+            file.write(&Line::Key(key))?;
         }
-        write_line(&mut file, &Line::End)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        let sum = file.sum;
+        file.write(&Line::End(sum))?;
+        file.file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&unfinished, path)?;
         sync_directory(path)
     }
@@ -136,7 +140,7 @@ impl Hub {
                     }
                 }
                 Line::Key(key) => self.keys.restore(&key),
-                Line::End => {}
+                Line::End(_) => {}
             }
         }
         Ok(streams)
@@ -178,9 +182,23 @@ impl SavedItem {
     }
 }
 
-fn write_line(file: &mut impl Write, line: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *file, line)?;
-    file.write_all(b"\n")
+/// Lines that are added up while they are written, so that damage is noticed.
+struct Lines {
+    file: BufWriter<File>,
+    sum: u64,
+}
+
+impl Lines {
+    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(line)?;
+        self.sum = add_up(self.sum, &text);
+        self.file.write_all(text.as_bytes())?;
+        self.file.write_all(b"\n")
+    }
+}
+
+fn add_up(sum: u64, line: &str) -> u64 {
+    fingerprint(&[&sum.to_be_bytes(), line.as_bytes()])
 }
 
 fn read(file: File) -> Result<(Header, Vec<Line>), SnapshotError> {
@@ -190,12 +208,14 @@ fn read(file: File) -> Result<(Header, Vec<Line>), SnapshotError> {
     if header.format != FORMAT {
         return Err(SnapshotError::Broken);
     }
-    let mut read = Vec::new();
+    let (mut read, mut sum, mut before) = (Vec::new(), add_up(0, &first), 0);
     for line in lines {
-        read.push(serde_json::from_str(&line?).map_err(|_| SnapshotError::Broken)?);
+        let line = line?;
+        (before, sum) = (sum, add_up(sum, &line));
+        read.push(serde_json::from_str(&line).map_err(|_| SnapshotError::Broken)?);
     }
     match read.last() {
-        Some(Line::End) => Ok((header, read)),
+        Some(Line::End(sum)) if *sum == before => Ok((header, read)),
         _ => Err(SnapshotError::Broken),
     }
 }

@@ -320,7 +320,9 @@ fn a_snapshot_that_is_not_whole_begins_a_new_life() {
     publish(&before, "kept");
     before.save(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    for broken in [&text[..text.len() - 8], "", "{}\n", "\0\0"] {
+    let other = text.replace("\"data\":1", "\"data\":9");
+    assert_ne!(other, text);
+    for broken in [&text[..text.len() - 8], &other, "", "{}\n", "\0\0"] {
         std::fs::write(&path, broken).unwrap();
         let mut after = hub();
         let epoch = after.memory_epoch().clone();
