@@ -17,6 +17,8 @@ use crate::support::frame;
 pub struct Link {
     socket: TcpStream,
     read: Vec<u8>,
+    /// So much of it is dealt with.
+    done: usize,
     /// What `welcome` said.
     pub id: String,
 }
@@ -41,16 +43,24 @@ pub struct Message {
 impl Link {
     /// Connects and reads the welcome. `Ok(None)`: connected, and closed again before that.
     pub async fn open(address: SocketAddr) -> io::Result<Option<Self>> {
+        let Some(mut link) = Self::open_as(address, "/", "").await? else { return Ok(None) };
+        let Some(welcome) = link.next().await else { return Ok(None) };
+        link.id = welcome.connection;
+        Ok(Some(link))
+    }
+
+    /// Connects with more headers. `Ok(None)`: connected, and not let in.
+    pub async fn open_as(address: SocketAddr, path: &str, headers: &str) -> io::Result<Option<Self>> {
         let mut socket = TcpStream::connect(address).await?;
         socket.set_nodelay(true)?;
         let request = format!(
-            "GET / HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{headers}\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         if socket.write_all(request.as_bytes()).await.is_err() {
             return Ok(None);
         }
-        let mut link = Self { socket, read: Vec::new(), id: String::new() };
+        let mut link = Self { socket, read: Vec::new(), done: 0, id: String::new() };
         let end = loop {
             if let Some(at) = link.read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break at + 4;
@@ -60,15 +70,11 @@ impl Link {
             }
         };
         let head = String::from_utf8(link.read.drain(..end).collect()).unwrap();
-        if !head.starts_with("HTTP/1.1 101") {
-            return Ok(None);
-        }
-        let Some(welcome) = link.next().await else { return Ok(None) };
-        link.id = welcome.connection;
-        Ok(Some(link))
+        Ok(head.starts_with("HTTP/1.1 101").then_some(link))
     }
 
     async fn fill(&mut self) -> bool {
+        self.read.drain(..std::mem::take(&mut self.done));
         matches!(self.socket.read_buf(&mut self.read).await, Ok(1..))
     }
 
@@ -81,8 +87,9 @@ impl Link {
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             while let Some((head, length)) = self.frame() {
-                let opcode = self.read[0] & 15;
-                let payload: Vec<u8> = self.read.drain(..head + length).skip(head).collect();
+                let opcode = self.read[self.done] & 15;
+                let payload = self.read[self.done + head..][..length].to_vec();
+                self.done += head + length;
                 match opcode {
                     frame::TEXT => return Some(serde_json::from_slice(&payload).unwrap()),
                     frame::PING => self.socket.write_all(&frame::frame(frame::FIN | 10, &payload)).await.ok()?,
@@ -102,13 +109,13 @@ impl Link {
 
     /// Lengths of header and payload of the first frame, once all of it is there.
     fn frame(&self) -> Option<(usize, usize)> {
-        let &[_, short, ref rest @ ..] = &self.read[..] else { return None };
+        let &[_, short, ref rest @ ..] = &self.read[self.done..] else { return None };
         let (head, length) = match short {
             126 => (4, usize::from(u16::from_be_bytes(*rest.first_chunk()?))),
             127 => (10, usize::try_from(u64::from_be_bytes(*rest.first_chunk()?)).unwrap()),
             short => (2, usize::from(short)),
         };
-        (self.read.len() >= head + length).then_some((head, length))
+        (self.read.len() - self.done >= head + length).then_some((head, length))
     }
 }
 
