@@ -437,6 +437,29 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_of_a_former_subscription_is_not_dropped_for_the_next_one() {
+        let stream = stream();
+        for (overflow, expected) in [
+            (Overflow::CatchUp, Pushed::Behind(7)),
+            (Overflow::DropOldest, Pushed::Fits),
+            (Overflow::Latest, Pushed::Fits),
+        ] {
+            let mut outbox = Outbox::default();
+            outbox.push(Bytes::from_static(b"former"), 0, kept(&stream, Some("e"), 500, overflow), 400);
+            outbox.seal(0);
+            outbox.push(Bytes::from_static(b"reply"), 0, Class::Control, 400);
+            let frame = Bytes::from(vec![b'x'; 150]);
+            let pushed: Vec<_> = (7..=9)
+                .map(|offset| outbox.push(frame.clone(), 0, kept(&stream, Some("e"), offset, overflow), 400))
+                .collect();
+            assert_eq!(pushed[2], expected, "{overflow:?}");
+            let waiting = waiting(&outbox);
+            assert_eq!(waiting[..2], ["former", "reply"], "{overflow:?}");
+            assert!(!waiting.iter().any(|text| text.contains("500")), "{overflow:?}: {waiting:?}");
+        }
+    }
+
+    #[test]
     fn in_a_history_what_is_dropped_is_named_by_its_offsets() {
         let (stream, mut outbox) = (stream(), Outbox::default());
         for offset in 1..=50 {

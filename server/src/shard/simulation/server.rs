@@ -24,7 +24,7 @@ use crate::ws;
 
 pub const SHARDS: usize = 2;
 /// Bytes that may wait for one connection.
-pub const OUTBOX_MAX: usize = 4096;
+pub const OUTBOX_MAX: usize = 3000;
 /// What the kernel takes of what nobody reads.
 const SEND_BUFFER: usize = 1500;
 
