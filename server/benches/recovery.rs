@@ -1,11 +1,10 @@
 //! What histories cost the real server: a storm of reconnecting subscribers, and publications that are kept.
 //!
-//! `cargo bench --bench recovery`; `RECOVERY_BENCH_DIRECTORY` says on which disk the data is.
+//! `cargo bench --bench recovery`; `TMPDIR` says on which disk the data is.
 
 #![allow(clippy::unwrap_used, reason = "a measurement may fail")]
 
 #[path = "../tests/proof_support/mod.rs"]
-#[allow(dead_code)]
 mod proof_support;
 #[path = "../tests/support/mod.rs"]
 mod support;
