@@ -11,6 +11,7 @@ mod support;
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use proof_support::flock::Link;
@@ -110,34 +111,46 @@ fn storm(store: &str) -> Storm {
     runtime.block_on(weather(&process, &channel, &epoch))
 }
 
+/// Bystanders on a thread of their own, so that they do not wait for the storm's other end: how late each live
+/// publication was.
+fn bystanders(server: TestServer) -> Receiver<Duration> {
+    let began = Instant::now();
+    let (say, seen) = channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            for _ in 0..BYSTANDERS {
+                let mut link = Link::open(server.address).await.unwrap().unwrap();
+                link.send(&json!({"type": "subscribe", "channel": "live"}).to_string()).await;
+                assert_eq!(link.next().await.unwrap().kind, "subscribed");
+                let say = say.clone();
+                tokio::spawn(async move {
+                    while let Some(message) = link.next().await {
+                        let sent = Duration::from_nanos(message.data.as_u64().unwrap());
+                        // The measurement may be over.
+                        let _ = say.send(began.elapsed().saturating_sub(sent));
+                    }
+                });
+            }
+            publish_live(server, began).await;
+        });
+    });
+    seen
+}
+
 /// Bystanders, at first alone and then beside the storm.
 async fn weather(process: &Process, channel: &str, epoch: &str) -> Storm {
     let address = process.server.address;
-    let began = Instant::now();
-    let (say, mut seen) = tokio::sync::mpsc::unbounded_channel();
-    for _ in 0..BYSTANDERS {
-        let mut link = Link::open(address).await.unwrap().unwrap();
-        link.send(&json!({"type": "subscribe", "channel": "live"}).to_string()).await;
-        assert_eq!(link.next().await.unwrap().kind, "subscribed");
-        let say = say.clone();
-        tokio::spawn(async move {
-            while let Some(message) = link.next().await {
-                let sent = Duration::from_nanos(message.data.as_u64().unwrap());
-                // The measurement may be over.
-                let _ = say.send(began.elapsed().saturating_sub(sent));
-            }
-        });
-    }
-    let live = tokio::spawn(publish_live(TestServer::elsewhere(address, process.server.key.clone()), began));
+    let seen = bystanders(TestServer::elsewhere(address, process.server.key.clone()));
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let quiet = p99(&mut seen);
+    let quiet = p99(&seen);
     let mut links = Vec::new();
     for _ in 0..CLIENTS {
         links.push(Link::open(address).await.unwrap().unwrap());
     }
     let before = memory(process, "VmRSS");
     reset_peak(process);
-    p99(&mut seen);
+    p99(&seen);
     let started = Instant::now();
     let since = json!({"epoch": epoch, "offset": 0});
     let subscribe = json!({"type": "subscribe", "channel": channel, "since": since}).to_string();
@@ -151,8 +164,7 @@ async fn weather(process: &Process, channel: &str, epoch: &str) -> Storm {
         }
     }
     let caught_up = started.elapsed();
-    let meanwhile = p99(&mut seen);
-    live.abort();
+    let meanwhile = p99(&seen);
     let memory = memory(process, "VmHWM").saturating_sub(before);
     Storm { caught_up, memory, quiet, meanwhile, closed }
 }
@@ -167,7 +179,10 @@ async fn publish_live(server: TestServer, began: Instant) {
         interval.tick().await;
         let sent = began.elapsed().as_nanos() as u64;
         let command = json!({"type": "broadcast_update", "channel": "live", "data": sent});
-        assert!(link.send(&command.to_string()).await);
+        if !link.send(&command.to_string()).await {
+            // The server was ended.
+            return;
+        }
     }
 }
 
@@ -189,11 +204,8 @@ async fn recover(mut link: Link, subscribe: String) -> Option<Link> {
     Some(link)
 }
 
-fn p99(seen: &mut tokio::sync::mpsc::UnboundedReceiver<Duration>) -> Duration {
-    let mut all = Vec::new();
-    while let Ok(one) = seen.try_recv() {
-        all.push(one);
-    }
+fn p99(seen: &Receiver<Duration>) -> Duration {
+    let mut all: Vec<_> = seen.try_iter().collect();
     all.sort_unstable();
     all.get(all.len() * 99 / 100).copied().unwrap_or_default()
 }
