@@ -6,7 +6,7 @@ mod routes;
 mod upgrade;
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tracing::{debug, error};
 
 use self::head::Head;
@@ -124,6 +124,18 @@ async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Re
         _ = stream.head() => {}
         () = deadline.as_mut() => return debug!("a request's head was not complete in time"),
     }
+    // Boxed, so that a task that still waits for the head has no room for what hyper keeps.
+    Box::pin(serve(stream, front, stopping, deadline)).await;
+}
+
+/// Serves requests, the first of which has begun.
+async fn serve<S: Accepted>(
+    stream: S,
+    front: Front,
+    mut stopping: watch::Receiver<bool>,
+    mut deadline: Pin<&mut Sleep>,
+) {
+    let timeout = front.shared.config.handshake_timeout;
     let service = {
         let front = front.clone();
         service_fn(move |request| {
