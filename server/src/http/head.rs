@@ -19,6 +19,9 @@ const LOOKED_AT: usize = 4096;
 pub(super) trait Head {
     /// Waits until hyper has something to do: for a whole head, for one that is long or none, or for the end.
     fn head(&self) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Whether anything has arrived that was not read.
+    fn has_begun(&self) -> bool;
 }
 
 impl Head for TcpStream {
@@ -29,6 +32,10 @@ impl Head for TcpStream {
             }
         }
         Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        peek(self.as_raw_fd(), &mut [0]).is_ok_and(|length| length > 0)
     }
 }
 
@@ -41,6 +48,10 @@ impl Head for UnixStream {
         }
         Ok(())
     }
+
+    fn has_begun(&self) -> bool {
+        peek(self.as_raw_fd(), &mut [0]).is_ok_and(|length| length > 0)
+    }
 }
 
 fn done(looked: io::Result<()>) -> Option<io::Result<()>> {
@@ -50,10 +61,14 @@ fn done(looked: io::Result<()>) -> Option<io::Result<()>> {
     }
 }
 
+fn peek(socket: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(socket, bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?)
+}
+
 /// `WouldBlock` asks the reactor for word of the next bytes.
 fn look(socket: RawFd) -> io::Result<()> {
     let mut bytes = [0; LOOKED_AT];
-    let length = recv(socket, &mut bytes, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT)?;
+    let length = peek(socket, &mut bytes)?;
     if is_for_hyper(&bytes[..length], LOOKED_AT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 

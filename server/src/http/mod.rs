@@ -117,15 +117,42 @@ fn is_about_peer(error: &io::Error) -> bool {
 async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
     let timeout = front.shared.config.handshake_timeout;
     let mut deadline = pin!(tokio::time::sleep(timeout));
-    tokio::select! {
-        biased;
-        _ = stopping.wait_for(|stop| *stop) => {}
-        // What failed here fails again when hyper reads, which tells it.
-        _ = stream.head() => {}
-        () = deadline.as_mut() => return debug!("a request's head was not complete in time"),
+    if !head_is_there(&stream, &mut stopping, deadline.as_mut()).await {
+        return;
     }
     // Boxed, so that a task that still waits for the head has no room for what hyper keeps.
     Box::pin(serve(stream, front, stopping, deadline)).await;
+}
+
+/// Waits until hyper has something to do with a new connection; `false` when that never comes.
+async fn head_is_there<S: Accepted>(
+    stream: &S,
+    stopping: &mut watch::Receiver<bool>,
+    deadline: Pin<&mut Sleep>,
+) -> bool {
+    let mut head = pin!(stream.head());
+    let arrives = async {
+        tokio::select! {
+            biased;
+            // What failed here fails again when hyper reads, which tells it.
+            _ = head.as_mut() => return true,
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        // A request that is begun is answered even then. hyper, which has read nothing of it, would hang up.
+        if !stream.has_begun() {
+            return false;
+        }
+        let _ = head.await;
+        true
+    };
+    tokio::select! {
+        biased;
+        arrived = arrives => arrived,
+        () = deadline => {
+            debug!("a request's head was not complete in time");
+            false
+        }
+    }
 }
 
 /// Serves requests, the first of which has begun.
