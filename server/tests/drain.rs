@@ -94,7 +94,8 @@ fn publish<S: Start>(
     })
 }
 
-fn restart<S: Start>(start: &S, clients: usize) {
+/// Returns the second server, which still runs.
+fn restart<S: Start>(start: &S, clients: usize) -> Process {
     raise_file_limit();
     let home = Home::new("drain_time = \"2s\"");
     let process = start.start(&home);
@@ -161,12 +162,12 @@ fn restart<S: Start>(start: &S, clients: usize) {
         sheep.check(&histories);
         assert!(sheep.came_back > 0, "it was told to go");
     }
-    process.stop();
+    process
 }
 
 #[test]
 fn a_restart_under_constant_publishing_loses_and_doubles_nothing() {
-    restart(&ByItself, 300);
+    restart(&ByItself, 300).stop();
 }
 
 #[test]
@@ -178,16 +179,28 @@ fn a_restart_with_an_inherited_socket_refuses_no_connection() {
     let address = activated.0.local_addr().unwrap();
     let enough = Flag::default();
     std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| {
-            let mut count = 0;
-            while !enough.is_up() {
-                TcpStream::connect(address).unwrap_or_else(|error| panic!("connection {count} was refused: {error}"));
-                count += 1;
-                std::thread::yield_now();
-            }
-        });
-        restart(&activated, 1_000);
+        let visiting: Vec<_> = (0..4).map(|_| scope.spawn(|| visit(address, &enough))).collect();
+        let process = restart(&activated, 1_000);
         enough.raise();
-        connecting.join().unwrap();
+        for visits in visiting {
+            assert!(visits.join().unwrap() > 0);
+        }
+        process.stop();
     });
+}
+
+/// Asks one thing after the other; no connection is refused. How often it was answered.
+fn visit(address: SocketAddr, enough: &Flag) -> u64 {
+    let mut answered = 0;
+    while !enough.is_up() {
+        let connected = TcpStream::connect(address);
+        let mut socket = connected.unwrap_or_else(|error| panic!("after {answered} a connection was refused: {error}"));
+        socket.set_read_timeout(Some(support::PATIENCE)).unwrap();
+        let request = format!("GET /health/live HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        // The last one may be taken by a server that ends.
+        if std::io::Write::write_all(&mut socket, request.as_bytes()).is_ok() {
+            answered += u64::from(support::response(&mut socket).0 == 200);
+        }
+    }
+    answered
 }
