@@ -156,7 +156,7 @@ fn a_history_without_subscribers_is_kept_and_ends_with_its_time() {
 }
 
 #[test]
-fn a_million_freed_channels_never_make_an_old_position_look_recovered() {
+fn freed_channels_never_make_an_old_position_look_recovered() {
     let mut hub = hub();
     let mut tops = Vec::new();
     for n in 0..1_000_u64 {
