@@ -170,7 +170,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         id: "deflate-cpu",
-        title: "permessage-deflate, 4 KiB of JSON to 1,000 subscribers: server CPU per delivery",
+        title: "permessage-deflate, 3.5 KB of JSON to 1,000 subscribers: server CPU per delivery",
         session: |bench| deflate(bench, Metric::Cpu),
         ..DEFLATE
     },

@@ -21,6 +21,9 @@ const HOW_TO_READ: &str = "\
 * **The range in parentheses** is the interval in which the true median lies with 95 % confidence (between order
   statistics; with fewer than six measurements simply their range). A target counts as met or missed only when the whole
   range lies on one side of it. Where the range is wider than a quarter of its median, no figure is given.
+* **Compression** (`deflate-…`): the JSON is a list of orders; it is compressed once and sent to all. The receivers inflate
+  it on the load's core, which does not count here.
+* **Dates.** Rows can be measured singly: the machine and the commit above are those of the last run.
 * *Redis* subscribers speak plain TCP lines without any handshake; *nchan* runs in nginx with one worker and stores no
   messages, since these rows store none either.
 * Our server runs with `--dev --shards 1` and otherwise with its defaults; heartbeats, limits and logging are on.

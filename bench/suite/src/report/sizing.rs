@@ -75,7 +75,7 @@ Connections from one machine to one address of another end at its 28,000 ephemer
         let figure = |row: &str| Some(results.get(row)?.contestants.get(label)?.high);
         if let (Some(cpu), Some(bytes)) = (figure("deflate-cpu"), figure("deflate-bytes")) {
             let text = format!(
-                "| a delivery of 4 KiB of JSON, {what}: {} bytes | {} µs | {} a second |",
+                "| a delivery of JSON, {what}: {} bytes | {} µs | {} a second |",
                 number(bytes),
                 number(cpu),
                 per_core(cpu)

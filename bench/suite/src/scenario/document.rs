@@ -5,7 +5,7 @@ use std::fmt::Write;
 const ORDERS: usize = 32;
 const STATES: [&str; 4] = ["received", "in preparation", "ready", "delivered"];
 
-/// The same template with a list of orders, about 4 KiB, beside the payload.
+/// The same template with a list of orders, about 3.5 KB, beside the payload.
 pub(super) fn around_payload(template: &str) -> String {
     template.replace(r#""{p}""#, &format!(r#"{{"stamp":"{{p}}","orders":[{}]}}"#, orders()))
 }
