@@ -445,12 +445,14 @@ mod tests {
             (Overflow::Latest, Pushed::Fits),
         ] {
             let mut outbox = Outbox::default();
-            outbox.push(Bytes::from_static(b"former"), 0, kept(&stream, Some("e"), 500, overflow), 400);
-            outbox.seal(0);
-            outbox.push(Bytes::from_static(b"reply"), 0, Class::Control, 400);
+            let (former, reply) = (Bytes::from_static(b"former"), Bytes::from_static(b"reply"));
             let frame = Bytes::from(vec![b'x'; 150]);
+            let max = cost(&former) + cost(&reply) + 2 * cost(&frame);
+            outbox.push(former, 0, kept(&stream, Some("e"), 500, overflow), max);
+            outbox.seal(0);
+            outbox.push(reply, 0, Class::Control, max);
             let pushed: Vec<_> = (7..=9)
-                .map(|offset| outbox.push(frame.clone(), 0, kept(&stream, Some("e"), offset, overflow), 400))
+                .map(|offset| outbox.push(frame.clone(), 0, kept(&stream, Some("e"), offset, overflow), max))
                 .collect();
             assert_eq!(pushed[2], expected, "{overflow:?}");
             let waiting = waiting(&outbox);
