@@ -10,7 +10,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     read(text, DURATIONS).map(Duration::from_millis)
 }
 
-/// Writes a duration that [`duration`] reads.
+/// Writes a duration that `duration()` reads.
 pub fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)
 }
