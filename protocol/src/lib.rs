@@ -12,6 +12,7 @@ mod name;
 mod position;
 mod publisher;
 pub mod push;
+pub mod token;
 
 pub use client::{ClientCommand, ClientRequest, Register, Subscribe};
 pub use code::{CloseCode, ErrorCode};
