@@ -35,7 +35,7 @@ codes! {
         UnknownType = "unknown_type", 400, "The command's type is not known.";
         InvalidName = "invalid_name", 400, "A channel, event or user name is empty, too long or holds control characters.";
         Unauthorized = "unauthorized", 401, "The command needs a publisher key, and none or a wrong one was given.";
-        Forbidden = "forbidden", 403, "A rule does not allow it.";
+        Forbidden = "forbidden", 403, "A rule does not allow it, or the publisher key is not for it.";
         TooLarge = "too_large", 413, "The publication is larger than max_publication.";
         KeyConflict = "key_conflict", 409, "The idempotency key was used for another publication.";
         LimitExceeded = "limit_exceeded", 429, "A limit of this connection, such as its number of channels, is reached.";

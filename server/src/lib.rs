@@ -6,6 +6,7 @@ mod directory;
 mod durable;
 mod fault;
 mod gate;
+mod grant;
 mod http;
 mod hub;
 mod inbox;
@@ -15,6 +16,7 @@ mod memory;
 pub mod origin;
 mod policy;
 mod publisher;
+mod rate;
 pub mod rules;
 mod session;
 mod shard;
@@ -204,6 +206,10 @@ impl Reloader {
     /// As [`Server::reload`].
     pub fn reload(&self, config: &Config) {
         self.0.policy.store(Arc::new(Policy::new(config)));
+        for shard in &self.0.shards {
+            // A shard that has ended has no connections.
+            let _ = shard.send(Order::RenewGrants);
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a reload can change: who may connect, subscribe and publish.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::config::{Config, PublisherKey};
+use crate::config::Config;
+use crate::grant::{Grant, Grants};
 use crate::hub::StreamName;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
@@ -22,8 +24,8 @@ pub struct Policy {
     pub max_channels: usize,
     /// Whether a claimed `userId` counts.
     pub insecure_identity: bool,
-    key: Option<PublisherKey>,
-    dev: bool,
+    /// Who may publish, and what.
+    pub grants: Grants,
 }
 
 /// What a request shows of itself when it wants to publish.
@@ -67,7 +69,7 @@ impl std::fmt::Display for Denied {
                 "publishing needs the publisher key: send Authorization: Bearer rtk_… (in PHP: realtime.key); \
                  `realtime-server key` makes one"
             }
-            Self::WrongKey => "the publisher key is not the one that this server is configured with",
+            Self::WrongKey => "the publisher key is none that this server is configured with",
             Self::NoPublisherKey => {
                 "the bearer token is no publisher key (those begin with rtk_), and this server accepts no tokens yet"
             }
@@ -92,8 +94,7 @@ impl Policy {
             },
             max_channels: config.max_channels,
             insecure_identity: config.insecure_identity || config.dev,
-            key: config.publisher_key.clone(),
-            dev: config.dev,
+            grants: Grants::new(config),
         }
     }
 
@@ -105,19 +106,20 @@ impl Policy {
         }
     }
 
-    /// Whether a request may publish. The name is for the log.
-    pub fn publisher(&self, credentials: Credentials<'_>) -> Result<&'static str, Denied> {
-        if credentials.address.is_none() {
-            return if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("unix") };
-        }
+    /// What a request may publish.
+    pub fn publisher(&self, credentials: Credentials<'_>) -> Result<Arc<Grant>, Denied> {
+        let unrelayed = |grant: &Arc<Grant>| match credentials.is_relayed {
+            true => Err(Denied::Relayed),
+            false => Ok(grant.clone()),
+        };
+        let Some(address) = credentials.address else { return unrelayed(self.grants.unix()) };
         match credentials.bearer {
             Some(bearer) if !bearer.starts_with(realtime_protocol::PUBLISHER_KEY_PREFIX) => Err(Denied::NoPublisherKey),
-            Some(bearer) if self.key.as_ref().is_some_and(|key| key.matches(bearer)) => Ok("key"),
-            Some(_) => Err(Denied::WrongKey),
-            None if self.dev && credentials.address.is_some_and(|address| address.is_loopback()) => {
-                if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("dev") }
-            }
-            None => Err(Denied::NoKey),
+            Some(bearer) => self.grants.by_key(bearer).cloned().ok_or(Denied::WrongKey),
+            None => match self.grants.dev() {
+                Some(dev) if address.is_loopback() => unrelayed(dev),
+                _ => Err(Denied::NoKey),
+            },
         }
     }
 }
@@ -127,6 +129,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::config::PublisherKey;
 
     fn ask(config: &Config, bearer: Option<&str>, is_relayed: bool, address: Option<Ipv4Addr>) -> Result<(), Denied> {
         let credentials = Credentials { bearer, is_relayed, address: address.map(IpAddr::V4) };

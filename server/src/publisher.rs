@@ -7,6 +7,7 @@ mod query;
 mod work;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Shared;
 use crate::directory::Place;
+use crate::grant::Grant;
 use crate::hub::{Incoming, KeyRefusal, Keyed, Outcome, Payload, Refused, Stream, StreamName, fingerprint};
 use crate::inbox::Item;
 use crate::session::Query;
@@ -34,37 +36,35 @@ pub const MAX_FRAME: usize = 8 << 20;
 /// waits until it is delivered, and a name needs only a few bytes of the frame.
 const MAX_TARGETS: usize = 100_000;
 
-/// Whose idempotency keys these are. There is one publisher key, so all publishers are one.
-const ORIGIN: &str = "publisher";
-
-/// Carries out what a frame holds, and returns the text to answer, where a command has an `id` or failed; when that
-/// takes time, it goes to `place` later.
-pub fn execute_frame(shared: &Arc<Shared>, text: &str, place: Place) -> Option<String> {
-    let (work, jobs) = carry_out(shared, text);
+/// Carries out what a frame holds, as far as the sender's grant goes, and returns the text to answer, where a command
+/// has an `id` or failed; when that takes time, it goes to `place` later.
+pub fn execute_frame(shared: &Arc<Shared>, grant: &Grant, text: &str, place: Place) -> Option<String> {
+    let (work, jobs) = carry_out(shared, grant, text);
     later(shared, work, jobs, place)
 }
 
 /// Carries out one publication of a client.
 pub fn execute_one(
     shared: &Arc<Shared>,
+    grant: &Grant,
     id: Option<RequestId>,
     publish: PublishCommand<'_>,
     place: Place,
 ) -> Option<String> {
     let (mut work, mut jobs) = (Work::one(), Vec::new());
     let request = PublisherRequest { id, command: PublisherCommand::Publish(publish) };
-    command(shared, Ok(request), &mut work, &mut jobs);
+    command(shared, grant, Ok(request), &mut work, &mut jobs);
     later(shared, work, jobs, place)
 }
 
-/// Answers a client's question, at once or later.
+/// Answers a client's question, which was allowed, at once or later.
 pub fn answer(shared: &Arc<Shared>, id: Option<RequestId>, query: Query, place: Place) -> Option<String> {
     let (mut work, mut jobs) = (Work::question(shared.config.outbox_max), Vec::new());
     let command = match query {
         Query::History(query) => PublisherCommand::History(query),
         Query::Presence(query) => PublisherCommand::Presence(query),
     };
-    self::command(shared, Ok(PublisherRequest { id, command }), &mut work, &mut jobs);
+    query::answer(shared, id, command, &mut work, &mut jobs);
     later(shared, work, jobs, place)
 }
 
@@ -79,8 +79,8 @@ fn later(shared: &Arc<Shared>, work: Work, jobs: Vec<Job>, place: Place) -> Opti
 }
 
 /// Carries out what a body holds and answers everything, with `id` or without.
-pub async fn execute_body(shared: &Arc<Shared>, text: &str) -> Replies {
-    let (work, jobs) = carry_out(shared, text);
+pub async fn execute_body(shared: &Arc<Shared>, grant: &Grant, text: &str) -> Replies {
+    let (work, jobs) = carry_out(shared, grant, text);
     let (send, receive) = tokio::sync::oneshot::channel();
     let done = work.finish(shared, jobs, move |work| {
         // Who has hung up needs no answer.
@@ -95,19 +95,19 @@ pub async fn execute_body(shared: &Arc<Shared>, text: &str) -> Replies {
     }
 }
 
-fn carry_out(shared: &Shared, text: &str) -> (Work, Vec<Job>) {
+fn carry_out(shared: &Shared, grant: &Grant, text: &str) -> (Work, Vec<Job>) {
     let mut jobs = Vec::new();
     match PublisherFrame::parse(text) {
         PublisherFrame::One(request) => {
             let mut work = Work::one();
-            command(shared, bounded(request, &mut { MAX_TARGETS }), &mut work, &mut jobs);
+            command(shared, grant, bounded(request, &mut { MAX_TARGETS }), &mut work, &mut jobs);
             (work, jobs)
         }
         PublisherFrame::Many(requests) => {
             let mut work = Work::many(requests.len());
             let mut left = MAX_TARGETS;
             for request in requests {
-                command(shared, bounded(request, &mut left), &mut work, &mut jobs);
+                command(shared, grant, bounded(request, &mut left), &mut work, &mut jobs);
             }
             (work, jobs)
         }
@@ -137,18 +137,28 @@ fn bounded<'a>(request: Parsed<'a>, left: &mut usize) -> Parsed<'a> {
 }
 
 /// Carries out one command, or leaves a job that does.
-fn command(shared: &Shared, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
-    match request {
-        Err(error) => work.refuse(error),
-        Ok(PublisherRequest { id, command: PublisherCommand::Publish(publish) }) => {
-            self::publish(shared, id, publish, work, jobs);
-        }
-        Ok(PublisherRequest { id, command }) => query::answer(shared, id, command, work, jobs),
+fn command(shared: &Shared, grant: &Grant, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
+    let PublisherRequest { id, command } = match request {
+        Ok(request) => request,
+        Err(error) => return work.refuse(error),
+    };
+    if let Err(error) = grant.allows(Instant::now(), &command) {
+        return work.refuse(error.with_id(id));
+    }
+    match command {
+        PublisherCommand::Publish(publish) => self::publish(shared, grant, (id, publish), work, jobs),
+        command => query::answer(shared, id, command, work, jobs),
     }
 }
 
 /// Publishes, and says to how many connections it was queued.
-fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
+fn publish(
+    shared: &Shared,
+    grant: &Grant,
+    (id, publish): (Option<RequestId>, PublishCommand<'_>),
+    work: &mut Work,
+    jobs: &mut Vec<Job>,
+) {
     let PublishCommand { target, event, data, exclude, key } = publish;
     let max = shared.config.max_publication;
     if data.get().len() > max {
@@ -165,7 +175,7 @@ fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, 
         fingerprint(&[event.as_bytes(), data.get().as_bytes(), &exclude])
     });
     let payload = Arc::new(Payload { event, data: data.to_owned() });
-    let outgoing = Outgoing { payload, exclude, key: key.as_ref(), digest };
+    let outgoing = Outgoing { grant, payload, exclude, key: key.as_ref(), digest };
     match target {
         Target::Channel(channel) => {
             work.publication(id, false, 1);
@@ -191,6 +201,7 @@ fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, 
 
 /// A publication on its way to one or several streams.
 struct Outgoing<'a> {
+    grant: &'a Grant,
     payload: Arc<Payload>,
     exclude: Option<ConnectionId>,
     key: Option<&'a IdempotencyKey>,
@@ -207,6 +218,9 @@ impl Outgoing<'_> {
     ) {
         match channel {
             Ok(channel) => {
+                if let Err(error) = self.grant.may_publish(Instant::now(), &channel) {
+                    return work.part(Part { channel: None, outcome: Some(Err(error)) });
+                }
                 self.to_stream(shared, StreamName::Channel(channel.clone()), Some(channel), work, jobs);
             }
             Err((name, error)) => {
@@ -231,7 +245,7 @@ impl Outgoing<'_> {
         // Without a store nothing is on disk, and nobody need look.
         let history = shared.store.as_ref().and_then(|_| shared.hub.on_disk(&stream));
         let Some(history) = history else {
-            let scope = self.key.map_or(0, |_| scope(&stream.name));
+            let scope = self.key.map_or(0, |_| self.scope(&stream.name));
             let outcome = self.once(shared, scope, || shared.hub.publish(&stream, &incoming));
             let outcome = outcome.map_err(|error| match &told {
                 Some(channel) => error.about(channel.as_str()),
@@ -240,7 +254,11 @@ impl Outgoing<'_> {
             return work.part(Part { channel: told, outcome: Some(outcome) });
         };
         let Incoming { payload, exclude, id } = incoming;
-        let key = self.key.map(|key| Key { origin: ORIGIN.into(), key: key.to_string().into(), digest: self.digest });
+        let key = self.key.map(|key| Key {
+            origin: self.grant.scope().into(),
+            key: key.to_string().into(),
+            digest: self.digest,
+        });
         let retention = Retention { size: history.size, ttl: Some(history.ttl) };
         work.part(Part { channel: told, outcome: None });
         let (command, part) = work.last_part();
@@ -250,7 +268,8 @@ impl Outgoing<'_> {
 
     fn to_connection(&self, shared: &Shared, connection: Option<ConnectionId>) -> Result<push::Ack, CommandError> {
         let Some(connection) = connection else { return Ok(push::Ack::default()) };
-        let scope = self.key.map_or(0, |_| fingerprint(&[ORIGIN.as_bytes(), b"connection", connection.as_bytes()]));
+        let origin = self.grant.scope().as_bytes();
+        let scope = self.key.map_or(0, |_| fingerprint(&[origin, b"connection", connection.as_bytes()]));
         self.once(shared, scope, || {
             let receivers = shared.hub.send_to_connection(&connection, self.payload.clone());
             Ok(Outcome { receivers, offset: None })
@@ -276,16 +295,17 @@ impl Outgoing<'_> {
     /// Keys themselves never reach subscribers.
     fn public_id(&self, stream: &StreamName) -> Option<Box<str>> {
         let Some(IdempotencyKey::Application(key)) = self.key else { return None };
-        let hash = Sha256::new().chain_update(scope(stream).to_be_bytes()).chain_update(&**key).finalize();
+        let hash = Sha256::new().chain_update(self.scope(stream).to_be_bytes()).chain_update(&**key).finalize();
         Some(URL_SAFE_NO_PAD.encode(&hash[16..28]).into())
     }
-}
 
-/// Where a key counts: the same one means nothing in another stream.
-fn scope(stream: &StreamName) -> u64 {
-    match stream {
-        StreamName::Channel(channel) => fingerprint(&[ORIGIN.as_bytes(), b"channel", channel.as_str().as_bytes()]),
-        StreamName::User(user) => fingerprint(&[ORIGIN.as_bytes(), b"user", user.as_str().as_bytes()]),
+    /// Where a key counts: the same one means nothing in another stream, or from another publisher.
+    fn scope(&self, stream: &StreamName) -> u64 {
+        let origin = self.grant.scope().as_bytes();
+        match stream {
+            StreamName::Channel(channel) => fingerprint(&[origin, b"channel", channel.as_str().as_bytes()]),
+            StreamName::User(user) => fingerprint(&[origin, b"user", user.as_str().as_bytes()]),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A client's logical state: commands in, actions out. No socket, no clock of its own, nothing to wait for.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use realtime_protocol::{
@@ -7,20 +8,21 @@ use realtime_protocol::{
     ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, UserId, push,
 };
 
+use crate::grant::Grant;
 use crate::policy::Policy;
 
 /// Who a connection is, as the front found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Identity {
     /// On `/` or `/ws`.
     Client {
-        /// It may publish too, as it authenticated like a publisher.
-        publisher: bool,
+        /// What it may publish, too, when it authenticated like a publisher.
+        publisher: Option<Arc<Grant>>,
     },
     /// On `/publisher`.
     Publisher {
-        /// How it authenticated, for the log.
-        name: &'static str,
+        /// What it may publish.
+        grant: Arc<Grant>,
     },
 }
 
@@ -95,24 +97,29 @@ impl Query {
 #[derive(Debug)]
 pub struct Session {
     user: Option<UserId>,
-    publisher: bool,
+    publisher: Option<Arc<Grant>>,
     allowance: Allowance,
 }
 
 impl Session {
     /// A session that has just begun.
-    pub fn new(publisher: bool) -> Self {
+    pub fn new(publisher: Option<Arc<Grant>>) -> Self {
         Self { user: None, publisher, allowance: Allowance::default() }
     }
 
-    /// Whether it may publish.
-    pub fn is_publisher(&self) -> bool {
-        self.publisher
+    /// What it may publish, when it authenticated like a publisher.
+    pub fn publisher(&self) -> Option<&Arc<Grant>> {
+        self.publisher.as_ref()
+    }
+
+    /// What it may publish has changed.
+    pub fn set_publisher(&mut self, grant: Arc<Grant>) {
+        self.publisher = Some(grant);
     }
 
     /// Decides what is to be done about one message.
     pub fn on_text<'a>(&mut self, now: Instant, text: &'a str, policy: &Policy, act: &mut dyn FnMut(Action<'a>)) {
-        if !self.publisher {
+        if self.publisher.is_none() {
             match self.allowance.take(now, policy.rate) {
                 Taken::Yes => {}
                 Taken::No => {
@@ -167,7 +174,7 @@ impl Session {
                     }
                 }
             }
-            ClientCommand::Publish(publish) if self.publisher => act(Action::Publish { id, publish }),
+            ClientCommand::Publish(publish) if self.publisher.is_some() => act(Action::Publish { id, publish }),
             ClientCommand::Publish(_) => {
                 let error = CommandError::new(
                     ErrorCode::Unauthorized,
@@ -199,9 +206,9 @@ impl Session {
         }
     }
 
-    /// Rules are about browsers. Who may publish everywhere may also look on, as `tail` does.
+    /// Rules are about browsers. Who may publish in a channel may also look on, as `tail` does.
     fn may_see(&self, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        if self.publisher {
+        if self.publisher.as_ref().is_some_and(|grant| grant.covers(channel)) {
             return Ok(());
         }
         policy
@@ -282,6 +289,11 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn publisher() -> Option<Arc<Grant>> {
+        let config = Config { dev: true, ..Config::default() };
+        Policy::new(&config).grants.dev().cloned()
+    }
+
     fn said(session: &mut Session, config: &Config, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         session.on_text(Instant::now(), text, &Policy::new(config), &mut |action| seen.push(format!("{action:?}")));
@@ -291,12 +303,12 @@ mod tests {
     #[test]
     fn a_claimed_user_counts_only_under_insecure_identity() {
         let text = r#"{"action":"register","userId":42,"channels":["a",""]}"#;
-        let safe = said(&mut Session::new(false), &Config::default(), text);
+        let safe = said(&mut Session::new(None), &Config::default(), text);
         assert!(safe[0].contains(r#"\"user\":null"#), "{safe:?}");
         assert!(safe[1].starts_with("Subscribe"), "{safe:?}");
         assert!(safe[2].contains("invalid_name"), "{safe:?}");
         let config = Config { insecure_identity: true, ..Config::default() };
-        let mut session = Session::new(false);
+        let mut session = Session::new(None);
         assert!(said(&mut session, &config, text)[0].contains(r#"UserId("42")"#));
         let other = said(&mut session, &config, r#"{"action":"register","userId":"43","channels":["a"]}"#);
         assert!(other.len() == 1 && other[0].contains("forbidden"), "{other:?}");
@@ -305,16 +317,16 @@ mod tests {
     #[test]
     fn only_who_authenticated_as_a_publisher_may_publish() {
         let text = r#"{"type":"broadcast_update","id":1,"channel":"a","data":1}"#;
-        let refused = said(&mut Session::new(false), &Config::default(), text);
+        let refused = said(&mut Session::new(None), &Config::default(), text);
         assert!(refused[0].contains("unauthorized") && refused[0].contains("/publisher"), "{refused:?}");
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Publish"));
+        assert!(said(&mut Session::new(publisher()), &Config::default(), text)[0].starts_with("Publish"));
     }
 
     #[test]
     fn who_authenticated_as_a_publisher_may_look_on_anywhere() {
         let text = r#"{"type":"subscribe","channel":"private-x"}"#;
-        assert!(said(&mut Session::new(false), &Config::default(), text)[0].contains("forbidden"));
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Subscribe"));
+        assert!(said(&mut Session::new(None), &Config::default(), text)[0].contains("forbidden"));
+        assert!(said(&mut Session::new(publisher()), &Config::default(), text)[0].starts_with("Subscribe"));
     }
 
     #[test]

@@ -126,7 +126,7 @@ fn on_the_clients_path_the_key_makes_a_client_that_may_publish_and_look_on() {
     let mut client = Client::open(request);
     client.subscribe("private-x");
     assert_eq!(client.publish("c", &json!(1)), 0);
-    for (auth, words) in [("Bearer rtk_wrong", "not the one"), ("Bearer token", "no tokens yet")] {
+    for (auth, words) in [("Bearer rtk_wrong", "none that this server"), ("Bearer token", "no tokens yet")] {
         let answer = server.plain().ask(upgrade("/", &[("Authorization", auth)]));
         assert_eq!(answer.status, 401);
         assert!(answer.error().1.contains(words), "{answer:?}");
@@ -228,8 +228,12 @@ fn a_reload_changes_keys_origins_and_rules_for_who_comes_next() {
     assert_eq!(page(&server, "https://app.example.com", "rt.example.com"), 101);
     assert_eq!(server.plain().ask(post(&[("Authorization", &server.bearer())])).status, 401, "the former key");
     assert_eq!(server.plain().ask(post(&[("Authorization", &format!("Bearer {}", key.secret()))])).status, 200);
-    // Whoever is connected stays, with what it has.
-    assert_eq!(publisher.publish("orders", &json!(1)), 1);
+    // Browsers stay, with what they have; who has published by the former key does not.
+    assert_eq!(publisher.close_code(), 4001);
+    let body = r#"{"type":"broadcast_update","channel":"orders","data":1}"#;
+    let headers =
+        [("Authorization", &*format!("Bearer {}", key.secret())), ("Content-Length", &*body.len().to_string())];
+    assert_eq!(server.plain().ask(request("POST /broadcast", &[&headers]) + body).status, 200);
     assert_eq!(client.json()["data"], 1);
 }
 

@@ -2,6 +2,7 @@
 
 use super::load::Layer;
 use super::mistake::Mistake;
+use super::publisher;
 use super::units::show_size;
 use crate::rules::Subscribe;
 
@@ -38,6 +39,7 @@ pub(super) fn all(layer: &mut Layer) {
             .collect();
         layer.mistakes.extend(places.into_iter().map(|place| Mistake { place, message: message.to_owned() }));
     }
+    publisher::check(layer);
     rules(layer);
 }
 

@@ -468,5 +468,39 @@ pub(super) static RULE_KEYS: &[RuleKey] = &[
     },
 ];
 
+/// Every key of one of `[[publishers]]`.
+pub(super) static PUBLISHER_KEYS: &[RuleKey] = &[
+    RuleKey {
+        name: "name",
+        default: None,
+        doc: "Names it in the log and in messages: letters, digits, dots, `-` and `_`. Its idempotency keys are apart \
+              from those of others.",
+    },
+    RuleKey {
+        name: "key_file",
+        default: None,
+        doc: "File that holds its key and nothing else; or `key`, the key itself, for a configuration file that nobody \
+              else can read.",
+    },
+    RuleKey { name: "key", default: Some("none"), doc: "The key itself, instead of `key_file`." },
+    RuleKey {
+        name: "channels",
+        default: Some("all"),
+        doc: "Patterns of the channels that it may publish in and ask about (history, presence, position, subscribers), \
+              and on `/` subscribe to whatever the rules say. `*` at the end matches the rest of the name.",
+    },
+    RuleKey {
+        name: "users",
+        default: Some("false with `channels`, else true"),
+        doc: "Whether it may send to users and connections, whichever they are.",
+    },
+    RuleKey {
+        name: "publications_per_second",
+        default: Some("no limit"),
+        doc: "How often it may publish, on all its connections together, and at once; a publication to several channels \
+              counts for each of them. More are refused with `rate_limited`.",
+    },
+];
+
 /// The keys of a rule that `[users]` has, too.
 pub(super) static USERS_KEYS: &[&str] = &["history.size", "history.ttl", "history.store", "overflow"];

@@ -9,6 +9,7 @@ mod keys;
 mod load;
 mod manual;
 mod mistake;
+mod publisher;
 mod show;
 mod units;
 
@@ -21,6 +22,7 @@ pub use keys::{KEYS, Key};
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};
+pub use publisher::Publisher;
 pub use units::show_duration;
 
 use ipnet::IpNet;
@@ -44,6 +46,8 @@ pub struct Config {
     pub publisher_key: Option<PublisherKey>,
     /// Where that key was read from, when it has a file of its own.
     pub publisher_key_file: Option<PathBuf>,
+    /// Further publishers, each with a key of its own.
+    pub publishers: Vec<Publisher>,
     /// For development: publishers from loopback need no key, and `insecure_identity` is on.
     pub dev: bool,
     /// Believe the `userId` that a browser claims in `register`.
@@ -117,6 +121,7 @@ impl Default for Config {
             socket_group: None,
             publisher_key: None,
             publisher_key_file: None,
+            publishers: Vec::new(),
             dev: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),

@@ -24,6 +24,9 @@ impl Loaded {
         if self.config.users != StreamRule::NONE {
             text.push_str(&format!("\n[users]\n{}", stream(&self.config.users)));
         }
+        for publisher in &self.config.publishers {
+            text.push_str(&format!("\n{}", publisher.show()));
+        }
         for rule in &self.config.channels {
             let (pattern, subscribe) = (quoted(rule.pattern.as_str()), quoted(rule.subscribe.as_str()));
             text.push_str(&format!("\n[[channels]]\npattern = {pattern}\nsubscribe = {subscribe}\n"));
@@ -76,6 +79,7 @@ impl Config {
     pub fn take_over(&mut self, new: Self) {
         self.publisher_key = new.publisher_key;
         self.publisher_key_file = new.publisher_key_file;
+        self.publishers = new.publishers;
         self.allowed_origins = new.allowed_origins;
         self.channels = new.channels;
         self.users = new.users;

@@ -9,6 +9,7 @@ use std::{fs, time::Duration};
 use tempfile::TempDir;
 
 use super::*;
+use crate::rules::Pattern;
 
 /// A directory with a configuration file.
 struct Given {
@@ -327,6 +328,90 @@ fn no_mistake_and_no_output_shows_the_key() {
     let loaded = load(&given.sources).unwrap();
     assert!(!loaded.effective().contains(key().secret()));
     assert!(!format!("{loaded:?}").contains(key().secret()));
+}
+
+#[test]
+fn publishers_are_read_with_what_they_may_do() {
+    let given = given("");
+    let path = given.write("shop.key", key().secret(), 0o600);
+    let other = PublisherKey::generate().unwrap();
+    let file = format!(
+        "[[publishers]]\nname = \"shop\"\nkey_file = {path:?}\nchannels = [\"orders.*\", \"stock\"]\n\
+         publications_per_second = 5\n[[publishers]]\nname = \"cron\"\nkey = {:?}\n",
+        other.secret()
+    );
+    given.write("realtime.toml", &file, 0o600);
+    let loaded = load(&given.sources).unwrap();
+    let [shop, cron] = &loaded.config.publishers[..] else { panic!("{loaded:?}") };
+    assert_eq!((&*shop.name, &shop.key, shop.users, shop.publications_per_second), ("shop", &key(), false, Some(5)));
+    let patterns: Vec<_> = shop.channels.iter().flatten().map(Pattern::as_str).collect();
+    assert_eq!(patterns, ["orders.*", "stock"]);
+    assert_eq!((&*cron.name, &cron.key, cron.users, cron.channels.is_none()), ("cron", &other, true, true));
+    let text = loaded.effective();
+    assert!(!text.contains(key().secret()) && !text.contains(other.secret()), "{text}");
+    assert!(text.contains(&format!("[[publishers]]\nname = \"shop\"\nkey_file = {path:?}\nchannels = [\"orders.*\"")));
+    assert!(text.contains("# [[publishers]]\n# name = \"cron\"\n# key is set and not shown\n"), "{text}");
+    given.write("realtime.toml", &text, 0o600);
+    let again = given.config().publishers;
+    assert_eq!(format!("{again:?}"), format!("{:?}", &loaded.config.publishers[..1]));
+}
+
+#[test]
+fn mistakes_in_publishers_have_lines_and_show_no_key() {
+    let secret = key().secret().to_owned();
+    let file = format!(
+        "publisher_key = \"{secret}\"
+[[publishers]]
+key = \"{secret}\"
+[[publishers]]
+name = \"unix\"
+[[publishers]]
+name = \"a b\"
+chanels = [\"x\"]
+[[publishers]]
+name = \"x\"
+key = \"{secret}x\"
+channels = [\"user:{{user}}\"]
+[[publishers]]
+name = \"y\"
+[[publishers]]
+name = \"z\"
+key = \"{secret}\"
+"
+    );
+    let mistakes = given(&file).mistakes();
+    let expected = [
+        "realtime.toml:2: one of [[publishers]] needs a name",
+        "realtime.toml:5: name: \"unix\" is the server's own name",
+        "realtime.toml:7: name: \"a b\" is no name; write 1 to 64 letters",
+        "realtime.toml:8: unknown key \"chanels\" in one of [[publishers]]; did you mean channels?",
+        "realtime.toml:11: key: not a publisher key: a publisher key has 43 characters",
+        "realtime.toml:12: channels: \"user:{user}\": a publisher is no user; write * instead of {user}",
+        "realtime.toml:13: the publisher \"y\" needs key_file, as in key_file = \"/etc/realtime/y.key\"",
+        "realtime.toml:15: the publisher \"z\" has the same key as \"publisher_key\"",
+    ];
+    assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+    for (mistake, expected) in mistakes.iter().zip(expected) {
+        assert!(mistake.starts_with(expected), "{mistake}\n{expected}");
+        assert!(!mistake.contains(&secret), "{mistake}");
+    }
+    for file in ["publishers = 1", "publishers = [1]", "[publishers]\nname = \"x\""] {
+        assert_eq!(given(file).mistakes().len(), 1, "{file}");
+    }
+    let twice = |n| format!("[[publishers]]\nname = \"x\"\nkey = {n:?}\n");
+    let mistakes = given(&(twice(&*secret) + &twice(PublisherKey::generate().unwrap().secret()))).mistakes();
+    assert_eq!(mistakes, ["realtime.toml:4: there is a publisher \"x\" before; a name stands for one"]);
+}
+
+#[test]
+fn keys_of_publishers_that_everybody_can_read_are_warned_of() {
+    let given = given("");
+    let path = given.write("shop.key", key().secret(), 0o644);
+    given.write("realtime.toml", &format!("[[publishers]]\nname = \"shop\"\nkey_file = {path:?}"), 0o600);
+    assert_eq!(given.warnings().len(), 1);
+    given.write("realtime.toml", &format!("[[publishers]]\nname = \"shop\"\nkey = {:?}", key().secret()), 0o644);
+    let warnings = given.warnings();
+    assert!(warnings.len() == 1 && warnings[0].ends_with("realtime.toml"), "{warnings:?}");
 }
 
 #[test]

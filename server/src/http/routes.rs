@@ -20,6 +20,7 @@ use super::assets::{ASSETS, Asset};
 use super::upgrade::{self, Slot, Upgrade};
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
+use crate::grant::Grant;
 use crate::policy::Credentials;
 use crate::publisher::{self, Replies, Reply};
 use crate::session::Identity;
@@ -161,7 +162,7 @@ impl Front {
         Credentials { bearer, is_relayed, address: self.address }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<&'static str, Refusal> {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Grant>, Refusal> {
         self.shared.policy.load().publisher(self.credentials(headers)).map_err(|denied| {
             warn!(address = ?self.address, "refused a publisher: {denied}");
             match denied.http_status() {
@@ -197,8 +198,8 @@ impl Front {
         }
         let credentials = self.credentials(headers);
         let publisher = match credentials.bearer {
-            Some(_) => self.authenticate(headers).map(|_| true)?,
-            None => policy.publisher(credentials).is_ok(),
+            Some(_) => Some(self.authenticate(headers)?),
+            None => policy.publisher(credentials).ok(),
         };
         let sender = self.address.map(|peer| {
             let forwarded = headers.get_all("x-forwarded-for");
@@ -224,7 +225,7 @@ impl Front {
                 "/publisher is not for browsers; a page connects to / and publishes through PHP",
             ));
         }
-        let name = self.authenticate(headers)?;
+        let grant = self.authenticate(headers)?;
         let upgrade = Upgrade::check(&request, false)?;
         let admission = self.take_admission()?.become_publisher().map_err(|full| {
             warn!(address = ?self.address, "refused a publisher: {full}");
@@ -233,7 +234,7 @@ impl Front {
                 .with(RETRY_AFTER, "1")
                 .with(CONNECTION, "close")
         })?;
-        let mut response = upgrade.accept(request, &self.pending, Ok((Identity::Publisher { name }, admission)));
+        let mut response = upgrade.accept(request, &self.pending, Ok((Identity::Publisher { grant }, admission)));
         // So that a publisher never repeats a command after its key is forgotten.
         let ttl = HeaderValue::from(self.shared.config.idempotency.ttl.as_secs());
         response.headers_mut().insert(HeaderName::from_static("realtime-key-ttl"), ttl);
@@ -241,13 +242,13 @@ impl Front {
     }
 
     async fn broadcast(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        self.authenticate(request.headers())?;
+        let grant = self.authenticate(request.headers())?;
         self.has_published.store(true, Ordering::Relaxed);
         let body = self.body(request).await?;
         let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
         let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
         self.shared.admission().await;
-        match publisher::execute_body(&self.shared, text).await {
+        match publisher::execute_body(&self.shared, &grant, text).await {
             Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
             Replies::One(Reply::Refused(error)) => {
                 let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);

@@ -141,8 +141,9 @@ impl Shard {
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
             Peer::Client(session) => self.on_command(connection, &mut session.borrow_mut(), text, replies),
-            Peer::Publisher { .. } => {
-                if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
+            Peer::Publisher { grant, .. } => {
+                let grant = grant.borrow();
+                if let Some(reply) = publisher::execute_frame(&self.shared, &grant, text, connection.place()) {
                     replies.text(&reply);
                 }
                 None
@@ -173,6 +174,7 @@ impl Shard {
         replies: &mut Replies,
     ) -> Option<End> {
         let policy = self.shared.policy.load();
+        let grant = session.publisher().cloned();
         let mut end = None;
         session.on_text(Instant::now(), text, &policy, &mut |action| match action {
             Action::Reply(text) => replies.text(&text),
@@ -207,7 +209,9 @@ impl Shard {
                 }
             }
             Action::Publish { id, publish } => {
-                if let Some(reply) = publisher::execute_one(&self.shared, id, publish, connection.place()) {
+                // The session lets nobody else publish.
+                let Some(grant) = &grant else { return };
+                if let Some(reply) = publisher::execute_one(&self.shared, grant, id, publish, connection.place()) {
                     replies.text(&reply);
                 }
             }
