@@ -194,6 +194,11 @@ impl Gate {
 }
 
 impl Admission {
+    /// Whose place it is; `None` when that is not limited.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
     /// Counts it as a browser's, which connects from `sender`.
     pub fn become_browser(mut self, sender: Option<IpAddr>) -> Result<Self, Full> {
         let gate = self.gate.clone();

@@ -10,6 +10,7 @@ mod grant;
 mod http;
 mod hub;
 mod inbox;
+mod limits;
 mod listen;
 pub mod log;
 mod memory;
@@ -31,13 +32,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -205,7 +206,7 @@ pub struct Reloader(Arc<Shared>);
 impl Reloader {
     /// As [`Server::reload`].
     pub fn reload(&self, config: &Config) {
-        self.0.policy.store(Arc::new(Policy::new(config)));
+        self.0.policy.store(Arc::new(self.0.policy.load().followed_by(config)));
         for shard in &self.0.shards {
             // A shard that has ended has no connections.
             let _ = shard.send(Order::RenewGrants);
@@ -332,13 +333,16 @@ fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<
     Ok(thread)
 }
 
-/// Lets time pass in the hub.
+/// Lets time pass in the hub and for the limits.
 async fn keep_time(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(Hub::TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
         shared.hub.tick();
+        if let Some(summary) = shared.policy.load().limits.tick(Instant::now()) {
+            warn!("{summary}");
+        }
     }
 }
 

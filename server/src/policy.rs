@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::grant::{Grant, Grants};
 use crate::hub::StreamName;
+use crate::limits::Limits;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
-use crate::session::Rate;
 
 /// The rules in force.
 pub struct Policy {
@@ -18,8 +18,8 @@ pub struct Policy {
     users: StreamRule,
     /// Which pages may connect.
     pub origins: OriginPolicy,
-    /// How fast clients may send commands.
-    pub rate: Rate,
+    /// How fast clients may send commands, subscribe and publish.
+    pub limits: Limits,
     /// Channels that one connection may have.
     pub max_channels: usize,
     /// Whether a claimed `userId` counts.
@@ -88,14 +88,16 @@ impl Policy {
             rules: Rules::new(config.channels.clone()),
             users: config.users,
             origins: OriginPolicy::new(config.allowed_origins.clone()),
-            rate: Rate {
-                per_second: u32::try_from(config.commands_per_second).unwrap_or(u32::MAX).max(1),
-                burst: u32::try_from(config.command_burst).unwrap_or(u32::MAX).max(1),
-            },
+            limits: Limits::new(config),
             max_channels: config.max_channels,
             insecure_identity: config.insecure_identity || config.dev,
             grants: Grants::new(config),
         }
+    }
+
+    /// The policy that follows this one. Limits need a restart, and what was used of them counts on.
+    pub fn followed_by(&self, config: &Config) -> Self {
+        Self { limits: self.limits.clone(), ..Self::new(config) }
     }
 
     /// What the hub does for a stream.

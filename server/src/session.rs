@@ -1,14 +1,16 @@
 //! A client's logical state: commands in, actions out. No socket, no clock of its own, nothing to wait for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use realtime_protocol::{
     ChannelName, ClientCommand, ClientRequest, CloseCode, CommandError, ConnectionId, ErrorCode, HistoryQuery,
     ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, UserId, push,
 };
 
+use crate::gate::Origin;
 use crate::grant::Grant;
+use crate::limits::{Allowance, Cost};
 use crate::policy::Policy;
 
 /// Who a connection is, as the front found out.
@@ -102,9 +104,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that has just begun.
-    pub fn new(publisher: Option<Arc<Grant>>) -> Self {
-        Self { user: None, publisher, allowance: Allowance::default() }
+    /// A session that has just begun, from this address, where that is limited.
+    pub fn new(publisher: Option<Arc<Grant>>, address: Option<Origin>) -> Self {
+        Self { user: None, publisher, allowance: Allowance::new(address) }
     }
 
     /// What it may publish, when it authenticated like a publisher.
@@ -119,23 +121,35 @@ impl Session {
 
     /// Decides what is to be done about one message.
     pub fn on_text<'a>(&mut self, now: Instant, text: &'a str, policy: &Policy, act: &mut dyn FnMut(Action<'a>)) {
-        if self.publisher.is_none() {
-            match self.allowance.take(now, policy.rate) {
-                Taken::Yes => {}
-                Taken::No => {
-                    let rate = policy.rate.per_second;
-                    let message = format!("more than {rate} commands a second; wait and send it again");
-                    let id = ClientRequest::parse(text).ok().and_then(|request| request.id);
-                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
-                    return act(Action::Reply(push::error(&error)));
-                }
-                Taken::TooOften => return act(Action::Close(CloseCode::RateLimit)),
-            }
+        let request = ClientRequest::parse(text);
+        if let Err(refused) = self.may_ask_now(now, &request, policy) {
+            return act(refused.map_or(Action::Close(CloseCode::RateLimit), |error| Action::Reply(push::error(&error))));
         }
-        match ClientRequest::parse(text) {
+        match request {
             Ok(ClientRequest { id, command }) => self.on_command(id, command, policy, act),
             Err(error) => act(Action::Reply(push::error(&error))),
         }
+    }
+
+    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own.
+    fn may_ask_now(
+        &mut self,
+        now: Instant,
+        request: &Result<ClientRequest<'_>, CommandError>,
+        policy: &Policy,
+    ) -> Result<(), Option<CommandError>> {
+        if self.publisher.is_some() {
+            return Ok(());
+        }
+        let cost = request.as_ref().map_or(Cost::COMMAND, |request| Cost::of(&request.command));
+        self.allowance.take(now, cost, self.user.as_ref(), &policy.limits).map_err(|refused| {
+            let id = match request {
+                Ok(request) => request.id.clone(),
+                Err(error) => error.id.clone(),
+            };
+            let error = CommandError::new(ErrorCode::RateLimited, refused.to_string()).with_id(id).later(refused.wait);
+            (!refused.is_enough).then_some(error)
+        })
     }
 
     fn on_command<'a>(
@@ -244,46 +258,6 @@ impl Session {
     }
 }
 
-/// How fast a client may send commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// In a second, over time.
-    pub per_second: u32,
-    /// At once.
-    pub burst: u32,
-}
-
-/// A token bucket in time: each command takes the time that it is worth.
-#[derive(Debug, Default)]
-struct Allowance {
-    /// The time up to which the allowance is used.
-    used_to: Option<Instant>,
-    refused: u32,
-}
-
-enum Taken {
-    Yes,
-    No,
-    /// It goes on after as many errors as the burst has commands.
-    TooOften,
-}
-
-impl Allowance {
-    fn take(&mut self, now: Instant, rate: Rate) -> Taken {
-        let cost = Duration::from_secs(1) / rate.per_second;
-        let used_to = self.used_to.unwrap_or(now).max(now) + cost;
-        if used_to > now + cost * rate.burst {
-            self.refused += 1;
-            return if self.refused > rate.burst { Taken::TooOften } else { Taken::No };
-        }
-        if used_to <= now + cost {
-            self.refused = 0;
-        }
-        self.used_to = Some(used_to);
-        Taken::Yes
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,12 +277,12 @@ mod tests {
     #[test]
     fn a_claimed_user_counts_only_under_insecure_identity() {
         let text = r#"{"action":"register","userId":42,"channels":["a",""]}"#;
-        let safe = said(&mut Session::new(None), &Config::default(), text);
+        let safe = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(safe[0].contains(r#"\"user\":null"#), "{safe:?}");
         assert!(safe[1].starts_with("Subscribe"), "{safe:?}");
         assert!(safe[2].contains("invalid_name"), "{safe:?}");
         let config = Config { insecure_identity: true, ..Config::default() };
-        let mut session = Session::new(None);
+        let mut session = Session::new(None, None);
         assert!(said(&mut session, &config, text)[0].contains(r#"UserId("42")"#));
         let other = said(&mut session, &config, r#"{"action":"register","userId":"43","channels":["a"]}"#);
         assert!(other.len() == 1 && other[0].contains("forbidden"), "{other:?}");
@@ -317,34 +291,15 @@ mod tests {
     #[test]
     fn only_who_authenticated_as_a_publisher_may_publish() {
         let text = r#"{"type":"broadcast_update","id":1,"channel":"a","data":1}"#;
-        let refused = said(&mut Session::new(None), &Config::default(), text);
+        let refused = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(refused[0].contains("unauthorized") && refused[0].contains("/publisher"), "{refused:?}");
-        assert!(said(&mut Session::new(publisher()), &Config::default(), text)[0].starts_with("Publish"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Publish"));
     }
 
     #[test]
     fn who_authenticated_as_a_publisher_may_look_on_anywhere() {
         let text = r#"{"type":"subscribe","channel":"private-x"}"#;
-        assert!(said(&mut Session::new(None), &Config::default(), text)[0].contains("forbidden"));
-        assert!(said(&mut Session::new(publisher()), &Config::default(), text)[0].starts_with("Subscribe"));
-    }
-
-    #[test]
-    fn the_allowance_gives_a_burst_then_a_rate_then_errors_then_the_end() {
-        let mut allowance = Allowance::default();
-        let rate = Rate { per_second: 100, burst: 200 };
-        let start = Instant::now();
-        let taken = |a: &mut Allowance, at: Instant| match a.take(at, rate) {
-            Taken::Yes => 'y',
-            Taken::No => 'n',
-            Taken::TooOften => 'x',
-        };
-        let burst: String = (0..=rate.burst).map(|_| taken(&mut allowance, start)).collect();
-        assert_eq!(burst, "y".repeat(200) + "n");
-        assert_eq!(taken(&mut allowance, start + Duration::from_millis(10)), 'y');
-        assert_eq!(taken(&mut allowance, start + Duration::from_millis(10)), 'n');
-        assert_eq!(taken(&mut allowance, start + Duration::from_secs(60)), 'y');
-        let flood: String = (0..500).map(|_| taken(&mut allowance, start + Duration::from_secs(60))).collect();
-        assert_eq!(flood, "y".repeat(199) + &"n".repeat(200) + &"x".repeat(101));
+        assert!(said(&mut Session::new(None, None), &Config::default(), text)[0].contains("forbidden"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Subscribe"));
     }
 }

@@ -321,6 +321,75 @@ pub static KEYS: &[Key] = &[
         "Commands that one browser may send at once. As many refusals close the connection with 4010.",
     ),
     key(
+        "subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(subscriptions_per_second), 0..=1_000_000),
+        "Subscriptions that one browser may ask for in a second, over time; each channel of a `register` is one. 0: no \
+         limit.",
+    ),
+    key(
+        "subscription_burst",
+        Group::Limits,
+        Field::Count(at!(subscription_burst), 1..=1_000_000),
+        "Subscriptions that one browser may ask for at once.",
+    ),
+    key(
+        "publications_per_second",
+        Group::Limits,
+        Field::Count(at!(publications_per_second), 0..=1_000_000),
+        "Publications that one browser may send in a second, over time, where a rule lets it publish. 0: no limit.",
+    ),
+    key(
+        "publication_burst",
+        Group::Limits,
+        Field::Count(at!(publication_burst), 1..=1_000_000),
+        "Publications that one browser may send at once.",
+    ),
+    key(
+        "per_user.commands_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.commands_per_second), 0..=1_000_000),
+        "Commands a second of one user, on all connections together; 10 seconds' worth may come at once. 0: no limit.",
+    ),
+    key(
+        "per_user.subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.subscriptions_per_second), 0..=1_000_000),
+        "The same for subscriptions.",
+    ),
+    key(
+        "per_user.publications_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.publications_per_second), 0..=1_000_000),
+        "The same for publications.",
+    ),
+    key(
+        "per_address.commands_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.commands_per_second), 0..=1_000_000),
+        "Commands a second of all browsers at one IP address, or one IPv6 network of 64 bits; 10 seconds' worth may come \
+         at once. 0: no limit. Loopback and `trusted_proxies` are not limited, but who is behind such a proxy is.",
+    ),
+    key(
+        "per_address.subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.subscriptions_per_second), 0..=1_000_000),
+        "The same for subscriptions.",
+    ),
+    key(
+        "per_address.publications_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.publications_per_second), 0..=1_000_000),
+        "The same for publications.",
+    ),
+    key(
+        "limits_dry_run",
+        Group::Limits,
+        Field::Switch(at!(limits_dry_run)),
+        "Only count what is over one of these rates, to find out whom they would hit. Nothing is refused. With or without \
+         it the log says once a minute how much there was.",
+    ),
+    key(
         "memory_max",
         Group::Limits,
         Field::Size(at!(memory_max), MIB..=1024 * 1024 * MIB),

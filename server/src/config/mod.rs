@@ -98,6 +98,20 @@ pub struct Config {
     pub commands_per_second: usize,
     /// Commands of one browser at once.
     pub command_burst: usize,
+    /// Subscriptions a second of one browser, over time; 0: no limit.
+    pub subscriptions_per_second: usize,
+    /// Subscriptions of one browser at once.
+    pub subscription_burst: usize,
+    /// Publications a second of one browser, over time; 0: no limit.
+    pub publications_per_second: usize,
+    /// Publications of one browser at once.
+    pub publication_burst: usize,
+    /// Limits of each user, on all connections together.
+    pub per_user: SharedRates,
+    /// Limits of each address.
+    pub per_address: SharedRates,
+    /// Whether what is over a limit is only counted.
+    pub limits_dry_run: bool,
     /// Bytes that may wait for all browsers together.
     pub memory_max: usize,
     /// Bytes that the kernel may hold for one browser.
@@ -151,6 +165,21 @@ impl Default for Config {
             trusted_proxies: Vec::new(),
             commands_per_second: 100,
             command_burst: 200,
+            subscriptions_per_second: 100,
+            subscription_burst: 500,
+            publications_per_second: 50,
+            publication_burst: 100,
+            per_user: SharedRates {
+                commands_per_second: 200,
+                subscriptions_per_second: 500,
+                publications_per_second: 100,
+            },
+            per_address: SharedRates {
+                commands_per_second: 1_000,
+                subscriptions_per_second: 5_000,
+                publications_per_second: 500,
+            },
+            limits_dry_run: false,
             memory_max: 512 << 20,
             send_buffer: 128 << 10,
             compression: CompressionConfig { enabled: true, min_size: 1 << 10, level: 1 },
@@ -159,6 +188,22 @@ impl Default for Config {
             log_file: None,
         }
     }
+}
+
+/// The tables `per_user` and `per_address`: a second, over time; 0: no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRates {
+    /// Commands of all kinds.
+    pub commands_per_second: usize,
+    /// Subscriptions.
+    pub subscriptions_per_second: usize,
+    /// Publications.
+    pub publications_per_second: usize,
+}
+
+impl SharedRates {
+    /// So many seconds' worth may come at once: after a restart everybody behind one address comes back together.
+    pub const BURST_SECONDS: usize = 10;
 }
 
 /// The table `history`: what holds for all of them.

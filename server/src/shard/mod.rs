@@ -176,7 +176,7 @@ impl Shard {
         };
         let member = Arc::new(Member::new(tag));
         let peer = match identity {
-            Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher))),
+            Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher, admission.origin()))),
             Identity::Publisher { grant } => Peer::Publisher { grant: RefCell::new(grant), cleared: Notify::new() },
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
