@@ -147,7 +147,7 @@ impl Gate {
     }
 
     /// Whether what `peer` says of the addresses behind it counts.
-    fn is_proxy(&self, peer: IpAddr) -> bool {
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.config.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
@@ -204,7 +204,7 @@ impl Admission {
         let gate = self.gate.clone();
         self.end_handshake();
         self.counted = Counted::Browser;
-        self.origin = sender.and_then(Origin::of);
+        self.origin = sender.filter(|sender| !gate.is_proxy(*sender)).and_then(Origin::of);
         let browsers = gate.browsers.fetch_add(1, Ordering::Relaxed) + 1;
         let at_address = self.origin.map_or(0, |origin| {
             let mut addresses = gate.addresses();
@@ -305,6 +305,20 @@ mod tests {
         assert_eq!(sender("10.0.0.1", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7");
         assert_eq!(sender("10.0.0.1", &["garbage"]), "10.0.0.1");
         assert_eq!(sender("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_a_proxy_sends_of_its_own_is_not_counted_as_one_address() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let gate = gate(Config { trusted_proxies, max_connections_per_address: 1, ..Config::default() });
+        let browser = |forwarded: &[&str]| {
+            let sender = gate.sender(ip("10.0.0.1"), forwarded.iter().copied());
+            gate.enter(Some(ip("10.0.0.1"))).0.become_browser(Some(sender))
+        };
+        let held = [browser(&[]), browser(&[])];
+        assert!(held.iter().all(Result::is_ok));
+        let held = [browser(&["192.0.2.1"]), browser(&["192.0.2.1"])];
+        assert!(held[0].is_ok() && matches!(held[1], Err(Full::Address)));
     }
 
     #[test]

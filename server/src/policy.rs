@@ -87,7 +87,7 @@ impl Policy {
         Self {
             rules: Rules::new(config.channels.clone()),
             users: config.users,
-            origins: OriginPolicy::new(config.allowed_origins.clone()),
+            origins: OriginPolicy::new(config.allowed_origins.clone()).requiring_one(config.require_origin),
             limits: Limits::new(config),
             max_channels: config.max_channels,
             insecure_identity: config.insecure_identity || config.dev,

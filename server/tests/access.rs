@@ -60,6 +60,82 @@ fn pages_on_localhost_or_the_servers_own_address_may_connect_and_others_must_be_
 }
 
 #[test]
+fn no_trick_with_an_origin_gets_past_the_list() {
+    let allowed_origins = ["https://app.example.com", "https://*.example.org", "http://plain.example:8000"];
+    let allowed_origins = allowed_origins.iter().map(|origin| origin.parse().unwrap()).collect();
+    let server = start(Config { allowed_origins, ..config() });
+    for (origin, status) in [
+        ("https://app.example.com:443", 101),
+        ("HTTPS://App.Example.COM", 101),
+        ("https://x.example.org:443", 101),
+        ("http://plain.example:8000", 101),
+        ("https://app.example.com.evil.example", 403),
+        ("https://app.example.com-evil.example", 403),
+        ("https://evilapp.example.com", 403),
+        ("https://app.example.com.", 403),
+        ("https://app.example.com/", 403),
+        ("https://app.example.com:80", 403),
+        ("https://app.example.com:8443", 403),
+        ("http://app.example.com:443", 403),
+        ("https://app.example.com@evil.example", 403),
+        ("https://evil.example#https://app.example.com", 403),
+        ("https://evil.example, https://app.example.com", 403),
+        ("https://x.example.org.evil.example", 403),
+        ("https://.example.org", 403),
+        ("https://x.example.org:8443", 403),
+        ("http://plain.example", 403),
+        ("http://plain.example:80", 403),
+        ("null", 403),
+        ("Null", 403),
+        ("file://", 403),
+        ("chrome-extension://abcdefghijklmnop", 403),
+        ("https://[::1]:8443", 403),
+    ] {
+        assert_eq!(page(&server, origin, "app.example.com"), status, "{origin}");
+    }
+}
+
+#[test]
+fn where_an_origin_is_required_only_who_has_a_key_needs_none() {
+    let allowed_origins = vec!["https://app.example.com".parse().unwrap()];
+    let server = start(Config { allowed_origins, require_origin: true, ..config() });
+    assert_eq!(page(&server, "https://app.example.com", "rt.example.com"), 101);
+    let answer = server.plain().ask(upgrade("/ws", &[]));
+    assert_eq!((answer.status, answer.error().0), (403, "forbidden".into()));
+    assert!(answer.error().1.contains("require_origin"), "{answer:?}");
+    let key = server.bearer();
+    assert_eq!(server.plain().ask(upgrade("/", &[("Authorization", &key)])).status, 101);
+    assert_eq!(server.plain().ask(upgrade("/publisher", &[("Authorization", &key)])).status, 101);
+    let page = [("Authorization", &*key), ("Origin", "https://evil.example")];
+    assert_eq!(server.plain().ask(upgrade("/", &page)).status, 403, "a page with a key is a page");
+}
+
+#[test]
+fn the_host_that_a_proxy_names_counts_from_a_trusted_one_only() {
+    let home = ("Origin", "http://192.0.2.5:3000");
+    let via = |server: &TestServer, headers: &[(&str, &str)]| {
+        let headers = [&[home, ("Host", "127.0.0.1:8080")], headers].concat();
+        server.plain().ask(upgrade("/", &headers)).status
+    };
+    let anybody = TestServer::default();
+    let behind = start(Config { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..config() });
+    let named = [("X-Forwarded-Host", "192.0.2.5")];
+    assert_eq!((via(&anybody, &named), via(&behind, &named)), (403, 101));
+    assert_eq!(via(&behind, &[]), 403, "without the header the Host counts");
+    // A browser's own header stands before what the proxy adds.
+    assert_eq!(via(&behind, &[("X-Forwarded-Host", "192.0.2.5, app.example.com")]), 403);
+    assert_eq!(via(&behind, &[("X-Forwarded-Host", "app.example.com, 192.0.2.5:443")]), 101);
+    for none in ["x y", ",", "192.0.2.5.evil.example", "\u{e9}"] {
+        assert_eq!(via(&behind, &[("X-Forwarded-Host", none)]), 403, "{none}");
+    }
+    // A page on the visitor's own machine is not on the server's, whatever the proxy calls that.
+    let local =
+        [("Origin", "http://localhost:3000"), ("Host", "127.0.0.1:8080"), ("X-Forwarded-Host", "app.example.com")];
+    assert_eq!(behind.plain().ask(upgrade("/", &local)).status, 403);
+    assert_eq!(anybody.plain().ask(upgrade("/", &local)).status, 101);
+}
+
+#[test]
 fn a_refused_page_is_told_before_the_upgrade_and_the_line_to_add() {
     let server = TestServer::default();
     let mut http = server.plain();

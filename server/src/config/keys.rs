@@ -186,6 +186,16 @@ pub static KEYS: &[Key] = &[
              local files. A page of another origin is refused, and the log says which line to add.",
         )
     },
+    Key {
+        reloads: true,
+        ..key(
+            "require_origin",
+            Group::Browsers,
+            Field::Switch(at!(require_origin)),
+            "Whether what sends no `Origin`, and so is no browser, is refused as a client. A program can claim any origin, \
+             so this keeps out only what does not try to get in. Who presents a publisher key needs none.",
+        )
+    },
     key(
         "insecure_identity",
         Group::Browsers,
@@ -306,7 +316,7 @@ pub static KEYS: &[Key] = &[
         Group::Limits,
         Field::Networks(at!(trusted_proxies)),
         "Proxies in front of the server, as IP addresses or networks (`\"10.0.0.0/8\"`). For what they pass on, the \
-         address in their `X-Forwarded-For` counts.",
+         address in their `X-Forwarded-For` counts, and the host in their `X-Forwarded-Host`, where they send one.",
     ),
     key(
         "commands_per_second",

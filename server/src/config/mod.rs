@@ -54,6 +54,8 @@ pub struct Config {
     pub insecure_identity: bool,
     /// Pages that may connect besides those on localhost and IP addresses of the same host.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// Whether what sends no `Origin` may not connect as a client.
+    pub require_origin: bool,
     /// Rules for channels; the first whose pattern matches counts.
     pub channels: Vec<ChannelRule>,
     /// What holds for what is sent to users.
@@ -139,6 +141,7 @@ impl Default for Config {
             dev: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),
+            require_origin: false,
             channels: Vec::new(),
             users: StreamRule::NONE,
             data_dir: None,

@@ -81,6 +81,7 @@ impl Config {
         self.publisher_key_file = new.publisher_key_file;
         self.publishers = new.publishers;
         self.allowed_origins = new.allowed_origins;
+        self.require_origin = new.require_origin;
         self.channels = new.channels;
         self.users = new.users;
     }

@@ -475,7 +475,7 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     let mut running = given("listen = \"0.0.0.0:1\"").config();
     let key = key();
     let file = format!(
-        "dev = true\npublisher_key = {:?}\nallowed_origins = [\"null\"]\n[[channels]]\npattern = \"*\"",
+        "dev = true\npublisher_key = {:?}\nrequire_origin = true\nallowed_origins = [\"null\"]\n[[channels]]\npattern = \"*\"",
         key.secret()
     );
     let new = given(&file).config();
@@ -483,9 +483,10 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     running.take_over(new.clone());
     assert_eq!(running.publisher_key, Some(key));
     assert_eq!((&running.allowed_origins, &running.channels), (&new.allowed_origins, &new.channels));
+    assert!(running.require_origin);
     assert!(!running.dev && !running.insecure_identity, "dev admits publishers, and never beyond loopback");
     let reloading: Vec<_> = KEYS.iter().filter(|key| key.reloads).map(|key| key.name).collect();
-    assert_eq!(reloading, ["publisher_key", "publisher_key_file", "allowed_origins"]);
+    assert_eq!(reloading, ["publisher_key", "publisher_key_file", "allowed_origins", "require_origin"]);
 }
 
 #[test]

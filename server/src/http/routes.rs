@@ -21,7 +21,7 @@ use super::upgrade::{self, Slot, Upgrade};
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
 use crate::grant::Grant;
-use crate::policy::Credentials;
+use crate::policy::{Credentials, Policy};
 use crate::publisher::{self, Replies, Reply};
 use crate::session::Identity;
 
@@ -180,6 +180,29 @@ impl Front {
         Ok(())
     }
 
+    /// Whether the page that asks, if it is one, may connect.
+    fn check_page(&self, policy: &Policy, headers: &HeaderMap, is_publisher: bool) -> Result<(), Refusal> {
+        // A header that is there and is no text, or is there twice, is no browser's; it must not pass for none.
+        let mut origins = headers.get_all(ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
+        let origin = origins.next().map(|first| if origins.next().is_none() { first } else { "?" });
+        if origin.is_none() && is_publisher {
+            return Ok(());
+        }
+        policy.origins.check(origin, self.host(headers)).map_err(|refused| {
+            warn!(address = ?self.address, "refused a page: {refused}");
+            Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
+        })
+    }
+
+    /// The host that the client asked for, as the nearest trusted proxy tells it; a stranger's word does not count.
+    fn host<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let is_proxied = self.address.is_some_and(|peer| self.shared.gate.is_proxy(peer));
+        match headers.get_all("x-forwarded-host").iter().next_back().filter(|_| is_proxied) {
+            Some(forwarded) => forwarded.to_str().ok().and_then(|list| list.rsplit(',').next()).map(str::trim),
+            None => header(headers, HOST),
+        }
+    }
+
     /// A WebSocket of a browser, or of what speaks like one.
     fn client(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         self.refuse_while_stopping()?;
@@ -189,18 +212,12 @@ impl Front {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message).with(RETRY_AFTER, "1"));
         }
         let policy = self.shared.policy.load();
-        // A header that is there and is no text, or is there twice, is no browser's; it must not pass for none.
-        let mut origins = headers.get_all(ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
-        let origin = origins.next().map(|first| if origins.next().is_none() { first } else { "?" });
-        if let Err(refused) = policy.origins.check(origin, header(headers, HOST)) {
-            warn!(address = ?self.address, "refused a page: {refused}");
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string()));
-        }
         let credentials = self.credentials(headers);
         let publisher = match credentials.bearer {
             Some(_) => Some(self.authenticate(headers)?),
             None => policy.publisher(credentials).ok(),
         };
+        self.check_page(&policy, headers, publisher.is_some())?;
         let sender = self.address.map(|peer| {
             let forwarded = headers.get_all("x-forwarded-for");
             self.shared.gate.sender(peer, forwarded.iter().filter_map(|value| value.to_str().ok()))
