@@ -58,6 +58,7 @@ use crate::unix_socket::{SocketError, SocketFile};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::directory::Directory;
+    pub use crate::http::{ProxyHeader, proxy_header};
     pub use crate::hub::{AppId, Hub, Incoming, Payload, Publication, RuleOf, Stream, StreamName, Wish};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};

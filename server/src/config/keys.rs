@@ -319,6 +319,14 @@ pub static KEYS: &[Key] = &[
          address in their `X-Forwarded-For` counts, and the host in their `X-Forwarded-Host`, where they send one.",
     ),
     key(
+        "proxy_protocol",
+        Group::Limits,
+        Field::Switch(at!(proxy_protocol)),
+        "Whether connections over TCP begin with a header of the PROXY protocol, version 1 or 2 (haproxy: \
+         `send-proxy-v2`), which names the address that counts. Only `trusted_proxies` may then connect; others are \
+         refused.",
+    ),
+    key(
         "commands_per_second",
         Group::Limits,
         Field::Count(at!(commands_per_second), 1..=1_000_000),

@@ -96,6 +96,8 @@ pub struct Config {
     pub max_publishers: usize,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether every connection over TCP begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Commands a second of one browser, over time.
     pub commands_per_second: usize,
     /// Commands of one browser at once.
@@ -166,6 +168,7 @@ impl Default for Config {
             max_connections_per_address: 1000,
             max_publishers: 10_000,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             commands_per_second: 100,
             command_burst: 200,
             subscriptions_per_second: 100,

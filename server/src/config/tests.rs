@@ -423,6 +423,17 @@ fn dev_switches_insecure_identity_on_and_stays_on_this_machine() {
 }
 
 #[test]
+fn the_proxy_protocol_needs_proxies_and_is_not_for_development() {
+    let mistakes = given("proxy_protocol = true").mistakes();
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].starts_with("realtime.toml:1: proxy_protocol admits trusted_proxies only"), "{mistakes:?}");
+    let trusted = "proxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]";
+    assert!(given(trusted).config().proxy_protocol);
+    let mistakes = given(trusted).flag("dev", "true").mistakes();
+    assert_eq!(mistakes, ["realtime.toml:1: dev must not stand behind a proxy, so it does not go with proxy_protocol"]);
+}
+
+#[test]
 fn an_outbox_holds_at_least_one_publication() {
     let mistakes = given("outbox_max = \"64KiB\"").mistakes();
     assert_eq!(
