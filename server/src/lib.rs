@@ -18,6 +18,7 @@ pub mod origin;
 mod policy;
 mod publisher;
 mod rate;
+mod refusals;
 pub mod rules;
 mod session;
 mod shard;
@@ -50,6 +51,7 @@ use crate::inbox::Inbox;
 use crate::listen::Inherited;
 use crate::memory::Budget;
 use crate::policy::Policy;
+use crate::refusals::Refusals;
 use crate::shard::{Arrival, Order, Shard};
 use crate::store::OpenError;
 use crate::unix_socket::{SocketError, SocketFile};
@@ -85,6 +87,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Budget,
+    pub(crate) refusals: Refusals,
     shards: Box<[mpsc::UnboundedSender<Order>]>,
     next_shard: AtomicUsize,
     stopping: AtomicBool,
@@ -263,6 +266,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         directory,
         gate: Arc::new(Gate::new(config.clone(), limit, used)),
         budget: Budget::new(shards, config.memory_max),
+        refusals: Refusals::default(),
         config,
         shards: senders.into(),
         next_shard: AtomicUsize::new(0),

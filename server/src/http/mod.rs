@@ -130,7 +130,7 @@ async fn tcp(stream: TcpStream, mut arrival: Arrival, shared: Arc<Shared>, mut s
             Ok(source) => {
                 (arrival.peer, arrival.welcome) = (source, arrival.welcome.max(arrival.admission.count_for(source)));
             }
-            Err(refused) => return refused.log(arrival.peer),
+            Err(refused) => return refused.log(arrival.peer, &shared.refusals),
         }
         if arrival.welcome == Welcome::Nobody {
             return;

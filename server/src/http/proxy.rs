@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::Interest;
@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use self::header::{MAX_LENGTH, parse};
 use crate::gate::Gate;
+use crate::refusals::Refusals;
 
 pub use self::header::{Parsed as ProxyHeader, parse as proxy_header};
 
@@ -52,9 +53,11 @@ impl fmt::Display for Refused {
 
 impl Refused {
     /// Says so: in the log of every day what is to be mended, in that of debugging what just happens.
-    pub fn log(&self, address: IpAddr) {
+    pub fn log(&self, address: IpAddr, refusals: &Refusals) {
         match self {
-            Self::Stranger | Self::Malformed(_) => warn!(%address, "refused a connection: {self}"),
+            Self::Stranger | Self::Malformed(_) => {
+                refusals.log(Instant::now(), || warn!(%address, "refused a connection: {self}"));
+            }
             Self::TooSlow | Self::Ended(_) => debug!(%address, "{self}"),
         }
     }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -164,7 +165,9 @@ impl Front {
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Grant>, Refusal> {
         self.shared.policy.load().publisher(self.credentials(headers)).map_err(|denied| {
-            warn!(address = ?self.address, "refused a publisher: {denied}");
+            self.shared
+                .refusals
+                .log(Instant::now(), || warn!(address = ?self.address, "refused a publisher: {denied}"));
             match denied.http_status() {
                 403 => Refusal::new(StatusCode::FORBIDDEN, "forbidden", denied.to_string()),
                 _ => Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", denied.to_string())
@@ -189,7 +192,7 @@ impl Front {
             return Ok(());
         }
         policy.origins.check(origin, self.host(headers)).map_err(|refused| {
-            warn!(address = ?self.address, "refused a page: {refused}");
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?self.address, "refused a page: {refused}"));
             Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
         })
     }
@@ -226,7 +229,7 @@ impl Front {
         let outcome =
             self.take_admission()?.become_browser(sender).map(|admission| (Identity::Client { publisher }, admission));
         if let Err(full) = &outcome {
-            warn!(address = ?sender, "refused a browser: {full}");
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?sender, "refused a browser: {full}"));
         }
         Ok(upgrade.accept(request, &self.pending, outcome.map_err(|_| CloseCode::TooManyConnections)))
     }
@@ -245,7 +248,7 @@ impl Front {
         let grant = self.authenticate(headers)?;
         let upgrade = Upgrade::check(&request, false)?;
         let admission = self.take_admission()?.become_publisher().map_err(|full| {
-            warn!(address = ?self.address, "refused a publisher: {full}");
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?self.address, "refused a publisher: {full}"));
             // The socket is counted no more, so it must not stay.
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", full.to_string())
                 .with(RETRY_AFTER, "1")
