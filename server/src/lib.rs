@@ -6,15 +6,19 @@ mod directory;
 mod durable;
 mod fault;
 mod gate;
+mod grant;
 mod http;
 mod hub;
 mod inbox;
+mod limits;
 mod listen;
 pub mod log;
 mod memory;
 pub mod origin;
 mod policy;
 mod publisher;
+mod rate;
+mod refusals;
 pub mod rules;
 mod session;
 mod shard;
@@ -30,13 +34,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -48,6 +52,7 @@ use crate::inbox::Inbox;
 use crate::listen::Inherited;
 use crate::memory::Budget;
 use crate::policy::Policy;
+use crate::refusals::Refusals;
 use crate::session::Now;
 use crate::shard::{Arrival, Order, Shard};
 use crate::store::OpenError;
@@ -58,6 +63,7 @@ use crate::unix_socket::{SocketError, SocketFile};
 #[doc(hidden)]
 pub mod internals {
     pub use crate::directory::Directory;
+    pub use crate::http::{ProxyHeader, proxy_header};
     pub use crate::hub::{AppId, Hub, Incoming, Payload, Publication, RuleOf, Stream, StreamName, Wish};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
@@ -86,6 +92,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Budget,
+    pub(crate) refusals: Refusals,
     shards: Box<[mpsc::UnboundedSender<Order>]>,
     next_shard: AtomicUsize,
     stopping: AtomicBool,
@@ -213,8 +220,12 @@ pub struct Reloader(Arc<Shared>);
 impl Reloader {
     /// As [`Server::reload`].
     pub fn reload(&self, config: &Config) {
-        let before = self.0.policy.load_full();
-        self.0.policy.store(Arc::new(Policy::new(config, &self.0.revocations, Some(&before))));
+        let policy = self.0.policy.load().followed_by(config, &self.0.revocations);
+        self.0.policy.store(Arc::new(policy));
+        for shard in &self.0.shards {
+            // A shard that has ended has no connections.
+            let _ = shard.send(Order::RenewGrants);
+        }
     }
 }
 
@@ -272,6 +283,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         directory,
         gate: Arc::new(Gate::new(config.clone(), limit, used)),
         budget: Budget::new(shards, config.memory_max),
+        refusals: Refusals::default(),
         config,
         shards: senders.into(),
         next_shard: AtomicUsize::new(0),
@@ -343,13 +355,16 @@ fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<
     Ok(thread)
 }
 
-/// Lets time pass in the hub.
+/// Lets time pass in the hub and for the limits.
 async fn keep_time(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(Hub::TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
         shared.hub.tick();
+        if let Some(summary) = shared.policy.load().limits.tick(Instant::now()) {
+            warn!("{summary}");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::load::Layer;
 use super::mistake::Mistake;
+use super::publisher;
 use super::units::show_size;
 use crate::rules::Access;
 use crate::token::Algorithm;
@@ -40,6 +41,17 @@ pub(super) fn all(layer: &mut Layer) {
             .collect();
         layer.mistakes.extend(places.into_iter().map(|place| Mistake { place, message: message.to_owned() }));
     }
+    let config = &layer.config;
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        let message = "proxy_protocol admits trusted_proxies only, and there are none; name your proxies, as in \
+                       trusted_proxies = [\"10.0.0.1\"]";
+        mistake(layer, &["proxy_protocol"], message.to_owned());
+    }
+    if layer.config.proxy_protocol && layer.config.dev {
+        let message = "dev must not stand behind a proxy, so it does not go with proxy_protocol";
+        mistake(layer, &["proxy_protocol", "dev"], message.to_owned());
+    }
+    publisher::check(layer);
     rules(layer);
 }
 

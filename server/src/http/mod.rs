@@ -2,11 +2,13 @@
 
 mod assets;
 mod head;
+mod proxy;
 mod routes;
 mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +25,10 @@ use self::head::Head;
 use self::routes::Front;
 use self::upgrade::Pending;
 use crate::Shared;
-use crate::gate::Welcome;
+use crate::gate::{Admission, Welcome};
 use crate::shard::Socket;
+
+pub use self::proxy::{ProxyHeader, proxy_header};
 
 /// Longest request head, bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -93,8 +97,8 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 let (admission, welcome) = shared.gate.enter(Some(address.ip()));
                 if welcome != Welcome::Nobody {
-                    let front = Front::new(shared.clone(), Some(address.ip()), admission, welcome);
-                    tokio::spawn(handshake(stream, front, stopping.clone()));
+                    let arrival = Arrival { peer: address.ip(), admission, welcome };
+                    tokio::spawn(tcp(stream, arrival, shared.clone(), stopping.clone()));
                 }
             }
             Self::Unix(listener) => {
@@ -106,6 +110,35 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+/// A socket that was accepted over TCP, and its place in the limits.
+struct Arrival {
+    peer: IpAddr,
+    admission: Admission,
+    welcome: Welcome,
+}
+
+/// Serves a socket, for whoever is behind it.
+async fn tcp(stream: TcpStream, mut arrival: Arrival, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    if shared.config.proxy_protocol {
+        let read = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop) => return,
+            read = proxy::read(&stream, arrival.peer, &shared.gate, shared.config.handshake_timeout) => read,
+        };
+        match read {
+            Ok(source) => {
+                (arrival.peer, arrival.welcome) = (source, arrival.welcome.max(arrival.admission.count_for(source)));
+            }
+            Err(refused) => return refused.log(arrival.peer, &shared.refusals),
+        }
+        if arrival.welcome == Welcome::Nobody {
+            return;
+        }
+    }
+    let front = Front::new(shared, Some(arrival.peer), arrival.admission, arrival.welcome);
+    handshake(stream, front, stopping).await;
 }
 
 /// A connection that ended before it was accepted says nothing about the server.

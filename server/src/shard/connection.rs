@@ -18,6 +18,7 @@ use super::wheel::{Key, Tick};
 use crate::Shared;
 use crate::directory::{Member, Place, Subscription};
 use crate::gate::Admission;
+use crate::grant::Grant;
 use crate::hub::Who;
 use crate::session::Session;
 use crate::ws::Decoder;
@@ -28,6 +29,8 @@ pub enum Peer {
     Client(RefCell<Session>),
     /// A publisher, whose frames may hold many commands.
     Publisher {
+        /// What it may publish.
+        grant: RefCell<Arc<Grant>>,
         /// Told when nothing waits for it any more; until then it is not read.
         cleared: Notify,
     },
@@ -168,7 +171,7 @@ impl Connection {
 
     /// Tells who waits for it that nothing waits in its outbox any more.
     fn announce_clear(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             cleared.notify_one();
         }
         if let Some(behind) = &*self.behind.borrow() {
@@ -201,14 +204,30 @@ impl Connection {
     /// Whether it may publish: on `/publisher`, or as a client that presented the key.
     pub fn publishes(&self) -> bool {
         match &self.peer {
-            Peer::Client(session) => session.borrow().is_publisher(),
+            Peer::Client(session) => session.borrow().publisher().is_some(),
             Peer::Publisher { .. } => true,
+        }
+    }
+
+    /// What it may publish.
+    pub fn grant(&self) -> Option<Arc<Grant>> {
+        match &self.peer {
+            Peer::Client(session) => session.borrow().publisher().cloned(),
+            Peer::Publisher { grant, .. } => Some(grant.borrow().clone()),
+        }
+    }
+
+    /// What it may publish has changed.
+    pub fn set_grant(&self, new: Arc<Grant>) {
+        match &self.peer {
+            Peer::Client(session) => session.borrow_mut().set_publisher(new),
+            Peer::Publisher { grant, .. } => *grant.borrow_mut() = new,
         }
     }
 
     /// Waits until nothing waits for a publisher; a client is not waited for.
     pub async fn cleared(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             while !self.is_clear() {
                 cleared.notified().await;
             }

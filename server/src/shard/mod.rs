@@ -6,6 +6,7 @@ mod channel;
 mod command;
 mod connection;
 mod fanout;
+mod grants;
 mod outbox;
 mod read;
 mod round;
@@ -67,6 +68,8 @@ pub struct Arrival {
 pub enum Order {
     /// A new connection.
     Adopt(Box<Arrival>),
+    /// The policy is another one: see whose key is gone.
+    RenewGrants,
     /// Close all connections and end.
     Stop,
 }
@@ -129,10 +132,13 @@ impl Shard {
         let fan_out = spawn_local(shard.clone().fan_out());
         let keep_time = spawn_local(shard.clone().keep_time());
         let obey = async {
-            while let Some(Order::Adopt(arrival)) = orders.recv().await {
-                shard.adopt(*arrival);
+            loop {
+                match orders.recv().await {
+                    Some(Order::Adopt(arrival)) => shard.adopt(*arrival),
+                    Some(Order::RenewGrants) => shard.renew_grants(),
+                    Some(Order::Stop) | None => break shard.stop().await,
+                }
             }
-            shard.stop().await;
         };
         tokio::select! {
             () = obey => {}
@@ -158,8 +164,8 @@ impl Shard {
                 let id = self.shared.directory.id(place);
                 Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
             }
-            Identity::Publisher { name } => {
-                debug!(publisher = %name, "publisher connected");
+            Identity::Publisher { grant } => {
+                debug!(publisher = grant.name(), "publisher connected");
                 None
             }
         };
@@ -173,8 +179,12 @@ impl Shard {
         };
         let member = Arc::new(Member::new(tag));
         let (peer, token) = match identity {
-            Identity::Client { publisher, token } => (Peer::Client(RefCell::new(Session::new(publisher))), token),
-            Identity::Publisher { .. } => (Peer::Publisher { cleared: Notify::new() }, None),
+            Identity::Client { publisher, token } => {
+                (Peer::Client(RefCell::new(Session::new(publisher, admission.origin()))), token)
+            }
+            Identity::Publisher { grant } => {
+                (Peer::Publisher { grant: RefCell::new(grant), cleared: Notify::new() }, None)
+            }
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
         let connection = Rc::new(Connection::new(parts, self.shared.clone(), self.index, self.now.get()));
@@ -185,6 +195,8 @@ impl Shard {
             self.start_flush(&connection);
         }
         self.plan(&connection, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        // Its key may have been taken away since the front looked.
+        self.renew_grant(&connection);
         self.begin(&connection, token.map(|token| *token));
         if !read.is_empty() {
             self.on_bytes(&connection, &mut read);

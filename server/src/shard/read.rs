@@ -146,8 +146,9 @@ impl Shard {
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
             Peer::Client(session) => self.on_command(connection, session, text, replies),
-            Peer::Publisher { .. } => {
-                if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
+            Peer::Publisher { grant, .. } => {
+                let grant = grant.borrow();
+                if let Some(reply) = publisher::execute_frame(&self.shared, &grant, text, connection.place()) {
                     replies.text(&reply);
                 }
                 None
