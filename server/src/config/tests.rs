@@ -516,3 +516,11 @@ fn the_packaged_example_is_valid_as_it_is_and_with_every_line_uncommented() {
     let loaded = load(&given(&text).sources).unwrap();
     assert_eq!((loaded.set_by.len(), loaded.config.channels.len(), loaded.warnings), (14, 3, Vec::new()));
 }
+
+#[test]
+fn the_configuration_for_production_is_valid() {
+    let manual = include_str!("../../../docs/production.md");
+    let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = given(example).config();
+    assert_eq!((config.allowed_origins.len(), config.trusted_proxies.len(), config.channels.len()), (1, 1, 3));
+}
