@@ -197,10 +197,14 @@ impl Grants {
         self.dev.as_ref()
     }
 
-    /// What a grant that was given under another configuration is now; `None`: it was taken away, or has another key.
+    /// What a grant that was given under another configuration is now: that of its key, whatever it is called. `None`: the
+    /// key is there no more.
     pub fn renewed(&self, held: &Grant) -> Option<&Arc<Grant>> {
-        let all = self.by_key.iter().chain([&self.unix]).chain(&self.dev);
-        all.into_iter().find(|grant| grant.name == held.name && grant.key == held.key)
+        let mut all = self.by_key.iter().chain([&self.unix]).chain(&self.dev);
+        match &held.key {
+            Some(key) => all.find(|grant| grant.key.as_ref() == Some(key)),
+            None => all.find(|grant| grant.key.is_none() && grant.name == held.name),
+        }
     }
 }
 
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_lasts_as_long_as_its_name_and_key() {
+    fn a_grant_lasts_as_long_as_its_key() {
         let (shop, cron) = (publisher("shop", Some(&["orders.*"])), publisher("cron", None));
         let grants = |publishers: &[&Publisher]| {
             Grants::new(&Config { publishers: publishers.iter().copied().cloned().collect(), ..Config::default() })
@@ -309,7 +313,11 @@ mod tests {
         assert!(now.renewed(held).unwrap().covers(&ChannelName::parse("chat").unwrap()));
         assert!(now.renewed(before.by_key(cron.key.secret()).unwrap()).is_none());
         assert!(grants(&[&publisher("shop", None)]).renewed(held).is_none(), "another key");
+        let renamed = grants(&[&Publisher { name: "old".into(), ..shop.clone() }]);
+        assert_eq!(renamed.renewed(held).unwrap().name(), "old");
         assert!(now.renewed(before.unix()).is_some());
+        let dev = Grants::new(&Config { dev: true, ..Config::default() });
+        assert!(now.renewed(dev.dev().unwrap()).is_none());
     }
 
     #[test]

@@ -18,11 +18,15 @@ const MIB: usize = 1 << 20;
 
 /// Sends `head`, then `more` again and again, at most so many bytes, until the server hangs up; how many went out.
 fn pour(stream: &mut TcpStream, head: &str, more: &str, most: usize) -> usize {
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let _ = stream.write_all(head.as_bytes());
     let (block, mut sent) = (more.repeat(65_536 / more.len()), 0);
     while sent < most {
         match stream.write(block.as_bytes()) {
             Ok(n) => sent += n,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("after {sent} bytes the server neither reads nor hangs up")
+            }
             Err(_) => break,
         }
     }

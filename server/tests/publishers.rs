@@ -187,7 +187,9 @@ fn a_reload_closes_who_has_no_key_any_more_and_gives_the_others_their_new_rights
     assert_eq!(plain.ask(&ping).status, 200);
 
     let wider = Publisher { channels: None, ..shop.clone() };
-    reload(&Config { publishers: vec![wider], ..first.clone() });
+    let former = Publisher { key: first.publisher_key.clone().unwrap(), channels: None, ..publisher("former", &["*"]) };
+    let publisher_key = Some(PublisherKey::generate().unwrap());
+    reload(&Config { publisher_key, publishers: vec![wider, former.clone()], ..first.clone() });
     assert_eq!(gone.close_code(), 4001);
     let (told, close) = looker.closed();
     assert_eq!((&told[0]["type"], &told[0]["reconnect"]), (&json!("disconnect"), &json!(false)));
@@ -199,7 +201,7 @@ fn a_reload_closes_who_has_no_key_any_more_and_gives_the_others_their_new_rights
     assert_eq!(unchanged.publish("anything", &json!(1)), 0);
 
     let replaced = Publisher { key: PublisherKey::generate().unwrap(), ..shop.clone() };
-    reload(&Config { publishers: vec![replaced.clone()], ..first });
+    reload(&Config { publishers: vec![replaced.clone(), former], publisher_key: None, ..first });
     assert_eq!(stays.close_code(), 4001, "the same name with another key is somebody else");
     assert_eq!(connect(&server, "/publisher", &replaced).publish("orders.1", &json!(1)), 0);
     assert_eq!(unchanged.publish("anything", &json!(1)), 0);

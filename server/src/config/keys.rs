@@ -358,7 +358,7 @@ pub static KEYS: &[Key] = &[
         "handshake_timeout",
         Group::Limits,
         Field::Duration(at!(handshake_timeout), Duration::from_millis(100)..=HOUR),
-        "Time that a request's head and body, or an upgrade, may take.",
+        "Time that a request's head, its body, an upgrade, and a header of the PROXY protocol may take, each.",
     ),
     key(
         "max_handshakes",

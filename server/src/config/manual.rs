@@ -141,9 +141,9 @@ const AFTER_PUBLISHERS: &str = "
 What a key is not for is refused with `forbidden`; in an array of commands, or in one for several channels, the others
 are carried out. A key with `channels` lists channels only by a prefix within them, and makes no backup.
 
-To change a key without a gap, add the new one under another name, give it to those who publish, and remove the old
-one. On SIGHUP connections of a key that is gone, or another one under the same name, are closed with 4001 at once; the
-others stay, with the rights that their key has now.
+To change a key without a gap, let the old one stay for a while under another name (the one of `publisher_key` without
+`channels`), give the new one to those who publish, and remove the old one. On SIGHUP connections of a key that is gone
+are closed with 4001 at once; the others stay, with the rights that their key has now.
 ";
 
 const RULES: &str = "

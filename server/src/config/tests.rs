@@ -560,3 +560,11 @@ fn keys_of_tokens_that_are_none_are_refused_without_showing_them() {
         assert!(!mistakes.concat().contains("hunter2"), "{mistakes:?}");
     }
 }
+
+#[test]
+fn the_configuration_for_production_is_valid() {
+    let manual = include_str!("../../../docs/production.md");
+    let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = given(example).config();
+    assert_eq!((config.allowed_origins.len(), config.trusted_proxies.len(), config.channels.len()), (1, 1, 3));
+}
