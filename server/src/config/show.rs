@@ -76,6 +76,8 @@ impl Config {
     pub fn take_over(&mut self, new: Self) {
         self.publisher_key = new.publisher_key;
         self.publisher_key_file = new.publisher_key_file;
+        self.tls_cert = new.tls_cert;
+        self.tls_key = new.tls_key;
         self.allowed_origins = new.allowed_origins;
         self.channels = new.channels;
         self.users = new.users;

@@ -8,6 +8,7 @@ mod fanout;
 mod outbox;
 mod read;
 mod round;
+mod secure;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -32,6 +33,7 @@ use self::channel::{CATCHING_UP, Channel, Subscriber};
 use self::connection::{Connection, Life, Parts, Peer};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
+use self::secure::Buffers;
 use self::slots::Slots;
 use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
 use crate::Shared;
@@ -43,6 +45,7 @@ use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
 
+pub use self::secure::SecureSocket;
 pub use self::socket::Socket;
 
 /// How long a closed connection may take to hear of it.
@@ -82,6 +85,8 @@ pub struct Shard {
     wheel: RefCell<Wheel>,
     /// All connections read into this one buffer.
     scratch: RefCell<Box<[u8]>>,
+    /// What TLS needs besides, for all connections.
+    buffers: Rc<Buffers>,
     compression: Compression,
     started: Instant,
     tick: Duration,
@@ -117,6 +122,7 @@ impl Shard {
             passing: Cell::new(None),
             wheel: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            buffers: Rc::default(),
             started: Instant::now(),
             now: Cell::new(0),
             generation: Cell::new(0),
@@ -164,7 +170,7 @@ impl Shard {
             Some(frame) => socket.write_early(frame).unwrap_or(frame.len()),
             None => 0,
         };
-        let halves = match socket.into_halves() {
+        let halves = match socket.into_halves(&self.buffers) {
             Ok(halves) => halves,
             Err(error) => return debug!(%error, "a socket could not be taken over"),
         };
@@ -179,8 +185,8 @@ impl Shard {
         self.shared.directory.enter(self.index, key.slot, member);
         if let Some(frame) = first.filter(|frame| written < frame.len()) {
             connection.queue_early(frame, written);
-            self.start_flush(&connection);
         }
+        self.start_flush(&connection);
         self.wheel.borrow_mut().insert(key, self.now.get() + ticks(self.config.ping_interval, self.tick));
         if !read.is_empty() {
             self.on_bytes(&connection, &mut read);
