@@ -225,8 +225,9 @@ impl Reloader {
         self.0.policy.store(Arc::new(Policy::new(config)));
         if let (Some(tls), Some(cert), Some(key)) = (&self.0.tls, &config.tls_cert, &config.tls_key) {
             // Read once more, since it may have been exchanged since the configuration was read.
-            if let Err(error) = tls.replace(cert, key) {
-                error!("{error}; the old certificate stays");
+            match tls.replace(cert, key) {
+                Ok(()) => info!("new connections get the certificate in {}", cert.display()),
+                Err(error) => error!("{error}; the old certificate stays"),
             }
         }
     }

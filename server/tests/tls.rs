@@ -1,5 +1,7 @@
 //! `wss://` and `https://`: what works without TLS works with it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 mod tls_support;
 

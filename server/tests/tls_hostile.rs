@@ -1,5 +1,7 @@
 //! What comes to the port of TLS and is no TLS, or half of it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 mod support;
 mod tls_support;
 

@@ -400,7 +400,7 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     assert_eq!((&running.allowed_origins, &running.channels), (&new.allowed_origins, &new.channels));
     assert!(!running.dev && !running.insecure_identity, "dev admits publishers, and never beyond loopback");
     let reloading: Vec<_> = KEYS.iter().filter(|key| key.reloads).map(|key| key.name).collect();
-    assert_eq!(reloading, ["publisher_key", "publisher_key_file", "allowed_origins"]);
+    assert_eq!(reloading, ["tls_cert", "tls_key", "publisher_key", "publisher_key_file", "allowed_origins"]);
 }
 
 #[test]

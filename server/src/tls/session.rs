@@ -155,7 +155,9 @@ impl Session {
         }
         self.said_goodbye = true;
         let mut record = Vec::new();
-        if let Ok(length) = self.write(&mut record, OVERHEAD, |traffic, record| traffic.queue_close_notify(record)) {
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough")]
+        let written = self.write(&mut record, OVERHEAD, |traffic, record| traffic.queue_close_notify(record));
+        if let Ok(length) = written {
             self.unsent.extend_from_slice(&record[..length]);
         }
     }
@@ -184,9 +186,9 @@ impl Session {
                         Ok(length) => Ok(start + length),
                         Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
                             record.resize(start + required_size, 0);
-                            write(&mut traffic, &mut record[start..]).map(|length| start + length).map_err(exhausted)
+                            write(&mut traffic, &mut record[start..]).map(|length| start + length).map_err(general)
                         }
-                        Err(error) => Err(exhausted(error)),
+                        Err(error) => Err(general(error)),
                     };
                 }
                 ConnectionState::EncodeTlsData(data) => encode(data, &mut before)?,
@@ -199,7 +201,7 @@ impl Session {
 
 type ServerData = rustls::server::ServerConnectionData;
 
-fn exhausted(error: EncryptError) -> Error {
+fn general(error: impl std::error::Error) -> Error {
     Error::General(error.to_string())
 }
 
@@ -207,9 +209,9 @@ fn encode(mut data: EncodeTlsData<'_, ServerData>, out: &mut Vec<u8>) -> Result<
     let start = out.len();
     let needed = match data.encode(&mut []) {
         Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => required_size,
-        Err(error) => return Err(Error::General(error.to_string())),
+        Err(error) => return Err(general(error)),
         Ok(_) => return Ok(()),
     };
     out.resize(start + needed, 0);
-    data.encode(&mut out[start..]).map(drop).map_err(|error| Error::General(error.to_string()))
+    data.encode(&mut out[start..]).map(drop).map_err(general)
 }
