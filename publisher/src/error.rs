@@ -234,7 +234,7 @@ impl fmt::Display for ConnectError {
                 )
             }
             Self::Authority(why) => write!(f, "realtime.tls_ca: {why}"),
-            Self::Tls(why) => write!(f, "TLS: {why}. realtime.tls_ca names the authority of a private certificate"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Http(status, reason) => {
                 write!(f, "it answered HTTP {status}")?;
                 match reason {

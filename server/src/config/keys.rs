@@ -120,6 +120,37 @@ pub static KEYS: &[Key] = &[
         "Address of WebSocket and HTTP. Port 0 takes a free one; the log says which.",
     ),
     Key {
+        default: Some("none: there is no TLS"),
+        ..key(
+            "tls_listen",
+            Group::Listening,
+            Field::MaybeAddress(at!(tls_listen)),
+            "Address of WebSocket and HTTP over TLS (`wss://`, `https://`), besides `listen`. It needs `tls_cert` and \
+             `tls_key`.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "tls_cert",
+            Group::Listening,
+            Field::File(at!(tls_cert)),
+            "File with the certificate in PEM, the server's own first, then those that signed it; certbot calls it \
+             `fullchain.pem`. A new one is taken over by itself within seconds.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "tls_key",
+            Group::Listening,
+            Field::File(at!(tls_key)),
+            "File with the certificate's private key in PEM, without a passphrase; certbot calls it `privkey.pem`.",
+        )
+    },
+    Key {
         default: Some(
             "`/run/realtime/realtime.sock` if that directory exists, else `$XDG_RUNTIME_DIR/realtime.sock`, else none",
         ),

@@ -36,6 +36,12 @@ use crate::token::TokenConfig;
 pub struct Config {
     /// Address of WebSocket and HTTP.
     pub listen: SocketAddr,
+    /// Address of the same over TLS; `None`: there is no TLS.
+    pub tls_listen: Option<SocketAddr>,
+    /// The certificate that is shown there, and those that signed it, in PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    pub tls_key: Option<PathBuf>,
     /// The socket of publishers on the same machine.
     pub unix_socket: UnixSocket,
     /// Permission bits of the unix socket.
@@ -137,6 +143,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls_listen: None,
+            tls_cert: None,
+            tls_key: None,
             unix_socket: UnixSocket::Default,
             socket_mode: 0o660,
             socket_group: None,

@@ -91,6 +91,8 @@ impl Config {
         self.publisher_key = new.publisher_key;
         self.publisher_key_file = new.publisher_key_file;
         self.publishers = new.publishers;
+        self.tls_cert = new.tls_cert;
+        self.tls_key = new.tls_key;
         self.allowed_origins = new.allowed_origins;
         self.tokens = new.tokens;
         self.require_origin = new.require_origin;

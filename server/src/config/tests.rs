@@ -500,7 +500,7 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     let (of_tokens, others): (Vec<&str>, Vec<_>) = reloading.into_iter().partition(|name| name.starts_with("tokens."));
     assert_eq!(
         (of_tokens.len(), others),
-        (6, vec!["publisher_key", "publisher_key_file", "allowed_origins", "require_origin"])
+        (6, vec!["tls_cert", "tls_key", "publisher_key", "publisher_key_file", "allowed_origins", "require_origin"])
     );
 }
 

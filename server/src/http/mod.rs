@@ -4,6 +4,7 @@ mod assets;
 mod head;
 mod proxy;
 mod routes;
+mod secure;
 mod token;
 mod upgrade;
 
@@ -27,6 +28,7 @@ use self::upgrade::Pending;
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
 use crate::shard::Socket;
+use crate::tls::Acceptor;
 
 pub use self::proxy::{ProxyHeader, proxy_header};
 
@@ -41,24 +43,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Listener {
     /// WebSocket and HTTP for everybody.
     Tcp(TcpListener),
+    /// The same over TLS.
+    Tls(TcpListener, Arc<Acceptor>),
     /// For publishers on this machine.
     Unix(UnixListener),
 }
 
 /// A socket that hyper drives and gives back.
-trait Accepted: Head + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
-    fn into_socket(self) -> io::Result<Socket>;
+trait Accepted: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+    /// The socket, and what it has read that hyper has not.
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)>;
 }
 
 impl Accepted for TcpStream {
-    fn into_socket(self) -> io::Result<Socket> {
-        self.into_std().map(Socket::Tcp)
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)> {
+        Ok((Socket::Tcp(self.into_std()?), Vec::new()))
     }
 }
 
 impl Accepted for UnixStream {
-    fn into_socket(self) -> io::Result<Socket> {
-        self.into_std().map(Socket::Unix)
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)> {
+        Ok((Socket::Unix(self.into_std()?), Vec::new()))
     }
 }
 
@@ -99,6 +104,14 @@ impl Listener {
                 if welcome != Welcome::Nobody {
                     let arrival = Arrival { peer: address.ip(), admission, welcome };
                     tokio::spawn(tcp(stream, arrival, shared.clone(), stopping.clone()));
+                }
+            }
+            Self::Tls(listener, acceptor) => {
+                let (stream, address) = listener.accept().await?;
+                let (admission, welcome) = shared.gate.enter(Some(address.ip()));
+                if welcome != Welcome::Nobody {
+                    let front = Front::new(shared.clone(), Some(address.ip()), admission, welcome);
+                    tokio::spawn(secure::handshake(stream, acceptor.clone(), front, stopping.clone()));
                 }
             }
             Self::Unix(listener) => {
@@ -148,7 +161,7 @@ fn is_about_peer(error: &io::Error) -> bool {
 }
 
 /// Everything that one socket says in HTTP, until it is upgraded or ends.
-async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
+async fn handshake<S: Accepted + Head>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
     let timeout = front.shared.config.handshake_timeout;
     let mut deadline = pin!(tokio::time::sleep(timeout));
     if !head_is_there(&stream, &mut stopping, deadline.as_mut()).await {
@@ -159,11 +172,7 @@ async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Re
 }
 
 /// Waits until hyper has something to do with a new connection; `false` when that never comes.
-async fn head_is_there<S: Accepted>(
-    stream: &S,
-    stopping: &mut watch::Receiver<bool>,
-    deadline: Pin<&mut Sleep>,
-) -> bool {
+async fn head_is_there(stream: &impl Head, stopping: &mut watch::Receiver<bool>, deadline: Pin<&mut Sleep>) -> bool {
     let mut head = pin!(stream.head());
     let arrives = async {
         tokio::select! {

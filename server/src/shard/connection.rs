@@ -100,7 +100,7 @@ pub struct Parts {
     /// Whether it takes compressed messages.
     pub deflate: bool,
     /// The half that everybody writes to.
-    pub socket: WriteHalf,
+    pub(super) socket: WriteHalf,
     /// Its place in the limits.
     pub admission: Admission,
 }
@@ -181,7 +181,8 @@ impl Connection {
 
     /// Tells the budget what waits now.
     pub fn recount(&self) {
-        let now = if self.is_client() { self.waiting() + self.decoder.borrow().held() } else { 0 };
+        let held = || self.decoder.borrow().held() + self.socket.held();
+        let now = if self.is_client() { self.waiting() + held() } else { 0 };
         self.shared.budget.change(self.shard, self.counted.replace(now), now);
     }
 
@@ -296,7 +297,7 @@ impl Connection {
 
     /// Whether a task that flushes is to be started.
     pub fn needs_flush(&self) -> bool {
-        !self.is_clear() && !self.flushing.replace(true)
+        (!self.is_clear() || self.socket.is_sending()) && !self.flushing.replace(true)
     }
 
     /// Writes what waits, as the kernel takes it, and ends when nothing does. Who takes nothing for too long is given up.
@@ -317,8 +318,11 @@ impl Connection {
                 }
             }
             let mut slot = self.outbox.borrow_mut();
-            let Some(outbox) = slot.as_mut() else { return };
-            match outbox.flush(|slices| self.socket.try_write_vectored(slices)) {
+            let flushed = match slot.as_mut() {
+                Some(outbox) => outbox.flush(|slices| self.socket.try_write_vectored(slices)),
+                None => self.socket.flush(),
+            };
+            match flushed {
                 Ok(Flushed::Blocked) => {
                     drop(slot);
                     self.recount();

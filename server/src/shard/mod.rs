@@ -10,6 +10,7 @@ mod grants;
 mod outbox;
 mod read;
 mod round;
+mod secure;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -34,6 +35,7 @@ use self::channel::{CATCHING_UP, Channel, Subscriber};
 use self::connection::{Connection, Life, Parts, Peer};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
+use self::secure::Buffers;
 use self::slots::Slots;
 use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
 use crate::Shared;
@@ -45,6 +47,7 @@ use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
 
+pub use self::secure::SecureSocket;
 pub use self::socket::Socket;
 
 /// How long a closed connection may take to hear of it.
@@ -86,6 +89,8 @@ pub struct Shard {
     wheel: RefCell<Wheel>,
     /// All connections read into this one buffer.
     scratch: RefCell<Box<[u8]>>,
+    /// What TLS needs besides, for all connections.
+    buffers: Rc<Buffers>,
     compression: Compression,
     started: Instant,
     tick: Duration,
@@ -123,6 +128,7 @@ impl Shard {
             passing: Cell::new(None),
             wheel: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            buffers: Rc::default(),
             started: Instant::now(),
             now: Cell::new(0),
             generation: Cell::new(0),
@@ -173,7 +179,7 @@ impl Shard {
             Some(frame) => socket.write_early(frame).unwrap_or(frame.len()),
             None => 0,
         };
-        let halves = match socket.into_halves() {
+        let halves = match socket.into_halves(&self.buffers) {
             Ok(halves) => halves,
             Err(error) => return debug!(%error, "a socket could not be taken over"),
         };
@@ -192,8 +198,8 @@ impl Shard {
         self.shared.directory.enter(self.index, key.slot, member);
         if let Some(frame) = first.filter(|frame| written < frame.len()) {
             connection.queue_early(frame, written);
-            self.start_flush(&connection);
         }
+        self.start_flush(&connection);
         self.plan(&connection, self.now.get() + ticks(self.config.ping_interval, self.tick));
         // Its key may have been taken away since the front looked.
         self.renew_grant(&connection);

@@ -12,8 +12,11 @@ use tracing::debug;
 use super::Shard;
 use super::connection::{Connection, Life, Peer};
 use super::outbox::Class;
+use super::secure::Secure;
 use super::socket::ReadHalf;
 use crate::publisher;
+
+use crate::tls::Received;
 use crate::ws::{self, Event, Limits};
 
 /// How a turn of reading ended.
@@ -67,7 +70,8 @@ impl Shard {
         std::future::poll_fn(|cx| {
             // Borrowed only while there is something in it: the buffer is the shard's, not the connection's.
             let mut scratch = self.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let kept = half.put_back(&mut scratch);
+            let mut buffer = ReadBuf::new(&mut scratch[kept..]);
             match half.poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Turn::End),
@@ -76,12 +80,50 @@ impl Shard {
             let full = buffer.remaining() == 0;
             let n = buffer.filled().len();
             if n == 0 {
+                if let ReadHalf::Secure(..) = half {
+                    // The messages have ends of their own, so nothing that was cut off passes for whole.
+                    debug!("a connection ended without close_notify");
+                }
                 return Poll::Ready(Turn::End);
             }
-            self.on_bytes(connection, &mut scratch[..n]);
-            Poll::Ready(if full { Turn::More } else { Turn::Drained })
+            let is_open = match half {
+                ReadHalf::Tcp(_) | ReadHalf::Unix(_) => {
+                    self.on_bytes(connection, &mut scratch[..n]);
+                    true
+                }
+                ReadHalf::Secure(_, secure) => self.on_records(connection, secure, &mut scratch[..kept + n]),
+            };
+            Poll::Ready(match (is_open, full) {
+                (false, _) => Turn::End,
+                (true, true) => Turn::More,
+                (true, false) => Turn::Drained,
+            })
         })
         .await
+    }
+
+    /// Decrypts what arrived and deals with it. Returns whether more may come.
+    fn on_records(self: &Rc<Self>, connection: &Rc<Connection>, secure: &Secure, records: &mut [u8]) -> bool {
+        let held = secure.held();
+        let mut plaintext = self.buffers.plaintext.borrow_mut();
+        plaintext.clear();
+        let received = secure.decrypt(records, &mut plaintext);
+        if held > 0 || secure.held() > 0 {
+            connection.recount();
+            self.check_budget();
+            self.start_flush(connection);
+        }
+        if !plaintext.is_empty() {
+            self.on_bytes(connection, &mut plaintext);
+        }
+        match received {
+            Ok(Received::Open) => true,
+            Ok(Received::Closed) => false,
+            Err(error) => {
+                debug!(%error, "a peer broke the rules of TLS");
+                false
+            }
+        }
     }
 
     /// Deals with what arrived.

@@ -9,4 +9,5 @@ mod program;
 mod reload;
 mod start;
 mod talk;
+mod tls;
 mod token;
