@@ -162,11 +162,14 @@ fn another_format_is_refused() {
     let database = redb::Database::open(directory.path().join("store.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-    transaction.open_table(meta).unwrap().insert(&b"format"[..], &2u64.to_be_bytes()[..]).unwrap();
+    transaction.open_table(meta).unwrap().insert(&b"format"[..], &3u64.to_be_bytes()[..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let message = refusal(open(&options));
-    assert!(message.contains("written in format 2, and this version reads format 1; run the version"), "{message}");
+    assert!(
+        message.contains("written in format 3, and this version reads up to format 2; run the version"),
+        "{message}"
+    );
 }
 
 #[test]

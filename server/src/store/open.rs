@@ -50,7 +50,8 @@ impl std::fmt::Display for OpenError {
             ),
             Self::Version(path, found) => write!(
                 f,
-                "{}: written in format {found}, and this version reads format {}; run the version that wrote it, or \
+                "{}: written in format {found}, and this version reads up to format {}; run the version that wrote \
+                 it, or \
                  move the file away to begin with an empty store",
                 path.display(),
                 meta::VERSION
@@ -145,7 +146,8 @@ fn open_locked(options: &Options, environment: &Arc<dyn Environment>, directory:
     let journal = take_journal(&database, environment, unclean)?;
     let mut changes = Changes::default();
     meta::begin(&mut changes, &epoch, &run);
-    database.commit(&changes)?;
+    // A store of an older format lacks some.
+    database.create_tables(&changes)?;
     database.with_directory(Directory::forget_failed_sync)?;
     // Only now that what it held is synced may it go.
     let journal = match options.sync {
@@ -182,7 +184,7 @@ fn look(database: &Database) -> Result<Past, Refusal> {
     }
     let format = view.get(Table::Meta, meta::FORMAT)?.ok_or(Refusal::Foreign)?;
     match record::parse_numbers(&format)? {
-        [meta::VERSION] => Ok(Past::load(&view)?),
+        [meta::OLDEST..=meta::VERSION] => Ok(Past::load(&view)?),
         [other] => Err(Refusal::Version(other)),
     }
 }
