@@ -81,12 +81,18 @@ impl Connection {
     /// Waits for a frame.
     pub(crate) fn receive(&mut self, deadline: Instant) -> Result<Utf8Bytes, Failure> {
         self.wait(Wait::Until(deadline));
+        self.gather(false);
         loop {
             let message = self.socket.read().map_err(|error| failure(error, deadline))?;
             if let Some(text) = message_text(message).map_err(Failure::Broken)? {
                 return Ok(text);
             }
         }
+    }
+
+    /// As for [`crate::stream::DeadlineStream::gather`]. Who waits for an answer stops it.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        self.socket.get_mut().socket().gather(gathers);
     }
 
     fn wait_for_either(&mut self, deadline: Instant) -> Result<(), Failure> {
