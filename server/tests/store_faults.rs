@@ -94,6 +94,21 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_says_so() {
+    let directory = directory();
+    let options = options(directory.path(), Sync::Always);
+    let disk = Disk::new();
+    for pages in [1, 3, 5] {
+        disk.limit(Some(pages));
+        let environment: Arc<dyn Environment> = disk.clone();
+        let message = refusal(open_in(&options, &environment));
+        assert!(message.contains("the disk is full; make room, and start the server again"), "{pages}: {message}");
+    }
+    disk.limit(None);
+    run(&options, disk.clone()).publish(&stream("a"), "one").unwrap();
+}
+
+#[test]
 fn a_disk_that_says_it_is_nearly_full_is_not_filled_up() {
     let directory = directory();
     let (disk, a) = (Disk::new(), stream("a"));

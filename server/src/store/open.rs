@@ -33,6 +33,8 @@ pub enum OpenError {
     Version(PathBuf, u64),
     /// The file is something else.
     Foreign(PathBuf),
+    /// There is no room for what a start writes.
+    Full(PathBuf),
     /// The file cannot be read or written; says why.
     Failed(PathBuf, String),
 }
@@ -61,6 +63,9 @@ impl std::fmt::Display for OpenError {
                 "{}: this is no store of realtime-server; move it away, or choose another data_dir",
                 path.display()
             ),
+            Self::Full(path) => {
+                write!(f, "{}: the disk is full; make room, and start the server again", path.display())
+            }
             Self::Failed(path, why) => write!(
                 f,
                 "{}: {why}; check the disk, restore a backup, or move the file away to begin with an empty store",
@@ -71,6 +76,16 @@ impl std::fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// Of the directory itself.
+    pub(super) fn directory(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(path.to_owned()),
+            _ => Self::Directory(path.to_owned(), error),
+        }
+    }
+}
 
 /// A store that is open and does nothing yet.
 pub struct Opened {
@@ -97,6 +112,7 @@ pub fn open_in(options: &Options, environment: &Arc<dyn Environment>) -> Result<
         Refusal::Damaged => OpenError::Failed(path, "the file is damaged".to_owned()),
         Refusal::Version(found) => OpenError::Version(path, found),
         Refusal::Foreign => OpenError::Foreign(path),
+        Refusal::Failed(Failure::Full) => OpenError::Full(path),
         Refusal::Failed(failure) => OpenError::Failed(path, failure.to_string()),
     })
 }
@@ -121,6 +137,7 @@ impl From<DatabaseError> for Refusal {
             DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Foreign
             }
+            DatabaseError::Storage(StorageError::Io(error)) => Self::Failed(error.into()),
             DatabaseError::UpgradeRequired(found) => Self::Version(u64::from(found)),
             error => Self::Failed(Failure::Other(error.to_string())),
         }
