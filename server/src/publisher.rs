@@ -289,11 +289,7 @@ impl Outgoing<'_> {
             return work.part(Part { channel: told, outcome: Some(outcome) });
         };
         let Incoming { payload, exclude, id } = incoming;
-        let key = self.key.map(|key| Key {
-            origin: self.sender.scope.into(),
-            key: key.to_string().into(),
-            digest: self.digest,
-        });
+        let key = self.key.map(|key| Key { origin: self.sender.scope.into(), key: key.clone(), digest: self.digest });
         let retention = Retention { size: history.size, ttl: Some(history.ttl) };
         work.part(Part { channel: told, outcome: None });
         let (command, part) = work.last_part();
