@@ -109,6 +109,20 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         }
     }
     layer.end(|place| matches!(place, Source::Flag(_)));
+    finish(layer, file)
+}
+
+/// Reads the text of a file alone.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn load_text(text: &str) -> Result<Loaded, Mistakes> {
+    let mut layer = Layer::default();
+    file::read(Path::new(""), text, &mut layer);
+    layer.end(|_| true);
+    finish(layer, None)
+}
+
+/// Checks what was read as a whole.
+fn finish(mut layer: Layer, file: Option<PathBuf>) -> Result<Loaded, Mistakes> {
     if layer.config.dev {
         layer.config.insecure_identity = true;
     }

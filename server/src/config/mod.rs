@@ -18,6 +18,8 @@ use std::time::Duration;
 
 pub use key::{KeyError, PublisherKey};
 pub use keys::{KEYS, Key};
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::load_text;
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};

@@ -54,7 +54,7 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad_request", message).with(ALLOW, allowed)
     }
 
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let mut response = json(self.status, push::http_error(self.code, &self.message));
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -244,20 +244,8 @@ impl Front {
         self.authenticate(request.headers())?;
         self.has_published.store(true, Ordering::Relaxed);
         let body = self.body(request).await?;
-        let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
-        let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
         self.shared.admission().await;
-        match publisher::execute_body(&self.shared, text).await {
-            Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
-            Replies::One(Reply::Refused(error)) => {
-                let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-                Err(Refusal::new(status, error.code.as_str(), error.message))
-            }
-            Replies::Many(replies) => {
-                let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
-                Ok(json(StatusCode::OK, push::list(&texts)))
-            }
-        }
+        answer_body(&self.shared, &body).await
     }
 
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
@@ -276,6 +264,23 @@ impl Front {
                 Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("a broken body: {error}")))
             }
             Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "bad_request", "the body came too slowly")),
+        }
+    }
+}
+
+/// Carries out what a body holds.
+pub(super) async fn answer_body(shared: &Arc<Shared>, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", "the body is not UTF-8"))?;
+    match publisher::execute_body(shared, text).await {
+        Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
+        Replies::One(Reply::Refused(error)) => {
+            let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+            Err(Refusal::new(status, error.code.as_str(), error.message))
+        }
+        Replies::Many(replies) => {
+            let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
+            Ok(json(StatusCode::OK, push::list(&texts)))
         }
     }
 }

@@ -1,0 +1,31 @@
+//! What is fuzzed: each function takes arbitrary bytes, and panics when what comes of them is not as promised.
+//!
+//! `fuzz/` runs them under libFuzzer, and `tests/corpus.rs` runs them over what that has found.
+
+mod body;
+mod client;
+mod config;
+mod frames;
+mod node;
+mod publisher;
+
+pub use self::body::body;
+pub use self::client::client;
+pub use self::config::config;
+pub use self::frames::frames;
+pub use self::publisher::publisher;
+
+/// A target by its name, as in `fuzz/fuzz_targets/`.
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("frames", frames), ("client", client), ("publisher", publisher), ("body", body), ("config", config)];
+
+/// An answer is one JSON text with a type.
+fn check_answer(text: &str) {
+    #[derive(serde::Deserialize)]
+    struct Answer<'a> {
+        #[serde(borrow, rename = "type")]
+        _kind: std::borrow::Cow<'a, str>,
+    }
+    let read = serde_json::from_str::<Answer<'_>>(text);
+    assert!(read.is_ok(), "{text:?} is no answer: {:?}", read.err());
+}
