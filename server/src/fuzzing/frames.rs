@@ -7,7 +7,7 @@ use tungstenite::error::ProtocolError;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::ws::{Decoder, Deflate, Event, Limits, Violation};
+use crate::ws::{Decoder, Deflate, Event, Kind, Limits, Violation};
 
 const MAX_MESSAGE: usize = 300;
 /// Longest header of a frame, bytes.
@@ -35,7 +35,7 @@ enum End {
 /// The first byte says whether messages may be compressed and how the rest, what a peer sent, is cut.
 pub fn frames(input: &[u8]) {
     let [how, bytes @ ..] = input else { return };
-    let limits = Limits { max_message: MAX_MESSAGE, deflate: how & 1 == 1 };
+    let limits = Limits { max_message: MAX_MESSAGE, deflate: how & 1 == 1, binary: false };
     let whole = decode(bytes, usize::MAX, limits);
     assert_eq!(decode(bytes, usize::from(how >> 1).max(1), limits), whole, "other pieces say something else");
     if limits.deflate {
@@ -59,7 +59,8 @@ fn decode(bytes: &[u8], piece: usize, limits: Limits) -> (Vec<Said>, End) {
         let flow = decoder.decode(&mut piece.to_vec(), limits, &mut |event| {
             match event {
                 Event::Text(text) => said.push(Said::Text(text.to_owned())),
-                Event::Deflated(message) => said.push(Said::Deflated(message.to_vec())),
+                Event::Binary(_) | Event::Deflated(Kind::Binary, _) => panic!("a binary message is taken"),
+                Event::Deflated(Kind::Text, message) => said.push(Said::Deflated(message.to_vec())),
                 Event::Ping(payload) => said.push(Said::Ping(payload.to_vec())),
                 Event::Pong => said.push(Said::Pong),
                 Event::Close(_) => {}

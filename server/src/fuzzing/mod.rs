@@ -15,6 +15,8 @@ pub use self::config::config;
 pub use self::frames::frames;
 pub use self::publisher::publisher;
 
+use crate::config::{Config, load_text};
+
 /// A target by its name, as in `fuzz/fuzz_targets/`.
 pub const TARGETS: &[(&str, fn(&[u8]))] =
     &[("frames", frames), ("client", client), ("publisher", publisher), ("body", body), ("config", config)];
@@ -28,4 +30,9 @@ fn check_answer(text: &str) {
     }
     let read = serde_json::from_str::<Answer<'_>>(text);
     assert!(read.is_ok(), "{text:?} is no answer: {:?}", read.err());
+}
+
+/// The configuration in a text of ours.
+fn trusted(text: &str) -> Config {
+    load_text(text).unwrap_or_else(|mistakes| panic!("{mistakes}")).config
 }

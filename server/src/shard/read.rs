@@ -97,6 +97,7 @@ impl Shard {
         let limits = Limits {
             max_message: if connection.is_client() { self.config.max_message } else { publisher::MAX_FRAME },
             deflate: connection.deflate,
+            binary: false,
         };
         let decoded = decoder.decode(bytes, limits, &mut |event| {
             // What comes after the last word is dropped; only the peer's own close frame still counts.
@@ -105,7 +106,7 @@ impl Shard {
             }
             match event {
                 Event::Text(text) => end = self.on_text(connection, text, &mut replies),
-                Event::Deflated(message) => match self.compression.inflate(message, limits.max_message) {
+                Event::Deflated(_, message) => match self.compression.inflate(message, limits.max_message) {
                     Ok(text) => end = self.on_text(connection, &text, &mut replies),
                     Err(violation) => {
                         inflated = Err(violation);
@@ -113,7 +114,7 @@ impl Shard {
                     }
                 },
                 Event::Ping(payload) => replies.frame(&ws::pong_frame(payload)),
-                Event::Pong => {}
+                Event::Binary(_) | Event::Pong => {}
                 Event::Close(with_code) => end = Some(End::ByPeer { with_code }),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
