@@ -128,12 +128,11 @@ fn finish(mut layer: Layer, file: Option<PathBuf>) -> Result<Loaded, Mistakes> {
     }
     check::all(&mut layer);
     warn_of_readable_secrets(&mut layer);
-    let Layer { config, mut mistakes, warnings, set_by, .. } = layer;
+    let Layer { config, mistakes, warnings, set_by, .. } = layer;
     if mistakes.is_empty() {
         return Ok(Loaded { config, file, warnings, set_by });
     }
-    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-    Err(Mistakes(mistakes))
+    Err(Mistakes::new(mistakes))
 }
 
 fn chosen_file(sources: &Sources) -> Option<PathBuf> {

@@ -330,6 +330,21 @@ fn no_mistake_and_no_output_shows_the_key() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_not_shown_either() {
+    let key = key();
+    let secret = key.secret();
+    for file in [
+        format!("publisher_key_file = {secret:?}"),
+        format!("listen = {secret:?}"),
+        format!("{secret} = 1"),
+        format!("allowed_origins = \'\'\'\npublisher_key = {secret:?}\n\'\'\'"),
+    ] {
+        let told = given(&file).mistakes().join("\n");
+        assert!(!told.contains(&secret[..16]) && told.contains("rtk_…"), "{told}");
+    }
+}
+
+#[test]
 fn dev_switches_insecure_identity_on_and_stays_on_this_machine() {
     assert!(given("dev = true").config().insecure_identity);
     let mistakes = given("listen = \"0.0.0.0:8080\"").flag("dev", "true").mistakes();

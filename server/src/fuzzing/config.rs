@@ -26,7 +26,7 @@ pub fn config(input: &[u8]) {
 fn check(loaded: &Loaded) {
     drop(Policy::new(&loaded.config));
     let shown = loaded.effective();
-    assert!(!shows_a_key(&shown), "a key is shown: {shown}");
+    assert!(!shown.lines().any(|line| line.starts_with("publisher_key =")), "a key is shown: {shown}");
     match load_text(&shown) {
         Ok(again) => assert_eq!(values(&again.config), values(&loaded.config), "shown as:\n{shown}"),
         Err(mistakes) => panic!("what is shown is refused: {mistakes}\n{shown}"),
