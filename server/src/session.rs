@@ -17,6 +17,8 @@ pub enum Identity {
         /// It may publish too, as it authenticated like a publisher.
         publisher: bool,
     },
+    /// On `/__echo`.
+    Echo,
     /// On `/publisher`.
     Publisher {
         /// How it authenticated, for the log.

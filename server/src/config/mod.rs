@@ -48,6 +48,8 @@ pub struct Config {
     pub publisher_key_file: Option<PathBuf>,
     /// For development: publishers from loopback need no key, and `insecure_identity` is on.
     pub dev: bool,
+    /// For conformance tests: `/__echo` sends back what it gets.
+    pub echo: bool,
     /// Believe the `userId` that a browser claims in `register`.
     pub insecure_identity: bool,
     /// Pages that may connect besides those on localhost and IP addresses of the same host.
@@ -120,6 +122,7 @@ impl Default for Config {
             publisher_key: None,
             publisher_key_file: None,
             dev: false,
+            echo: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),
             channels: Vec::new(),

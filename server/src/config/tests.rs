@@ -353,6 +353,15 @@ fn dev_switches_insecure_identity_on_and_stays_on_this_machine() {
 }
 
 #[test]
+fn the_echo_stays_on_this_machine() {
+    assert!(!given("").config().echo);
+    assert!(given("listen = \"[::1]:0\"").flag("echo", "true").config().echo);
+    let mistakes = given("listen = \"0.0.0.0:8080\"").flag("echo", "true").mistakes();
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].starts_with("realtime.toml:1: echo is for tests on this machine"), "{mistakes:?}");
+}
+
+#[test]
 fn an_outbox_holds_at_least_one_publication() {
     let mistakes = given("outbox_max = \"64KiB\"").mistakes();
     assert_eq!(

@@ -24,6 +24,9 @@ use crate::policy::Credentials;
 use crate::publisher::{self, Replies, Reply};
 use crate::session::Identity;
 
+/// Where a WebSocket gets back what it sends, under the configuration's `echo`.
+const ECHO: &str = "/__echo";
+
 /// A response's body.
 pub(super) type Body = Full<Bytes>;
 
@@ -125,6 +128,7 @@ impl Front {
         let asset = ASSETS.iter().find(|asset| asset.path == request.uri().path());
         match (request.uri().path(), self.address.is_some()) {
             ("/" | "/ws", true) if wants_upgrade => self.client(request),
+            (ECHO, true) if wants_upgrade && self.shared.config.echo => self.client(request),
             ("/publisher", _) if wants_upgrade => self.publisher(request),
             ("/publisher", _) => Err(Refusal::upgrade_required(
                 "this is a WebSocket address for publishers; over HTTP there is POST /broadcast",
@@ -205,8 +209,8 @@ impl Front {
             self.shared.gate.sender(peer, forwarded.iter().filter_map(|value| value.to_str().ok()))
         });
         let upgrade = Upgrade::check(&request, self.shared.config.compression.enabled)?;
-        let outcome =
-            self.take_admission()?.become_browser(sender).map(|admission| (Identity::Client { publisher }, admission));
+        let identity = if request.uri().path() == ECHO { Identity::Echo } else { Identity::Client { publisher } };
+        let outcome = self.take_admission()?.become_browser(sender).map(|admission| (identity, admission));
         if let Err(full) = &outcome {
             warn!(address = ?sender, "refused a browser: {full}");
         }

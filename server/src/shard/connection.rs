@@ -25,6 +25,8 @@ use crate::ws::Decoder;
 pub enum Peer {
     /// A browser, or what speaks like one.
     Client(RefCell<Session>),
+    /// A test, which is sent back what it says.
+    Echo,
     /// A publisher, whose frames may hold many commands.
     Publisher {
         /// Told when nothing waits for it any more; until then it is not read.
@@ -184,15 +186,16 @@ impl Connection {
         self.life.get() == Life::Open
     }
 
-    /// Whether it is pinged, welcomed and told why it is closed.
+    /// Whether it is pinged, limited as browsers are, and told why it is closed.
     pub fn is_client(&self) -> bool {
-        matches!(self.peer, Peer::Client(_))
+        matches!(self.peer, Peer::Client(_) | Peer::Echo)
     }
 
     /// Whether it may publish: on `/publisher`, or as a client that presented the key.
     pub fn publishes(&self) -> bool {
         match &self.peer {
             Peer::Client(session) => session.borrow().is_publisher(),
+            Peer::Echo => false,
             Peer::Publisher { .. } => true,
         }
     }

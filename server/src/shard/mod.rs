@@ -155,6 +155,7 @@ impl Shard {
                 let id = self.shared.directory.id(place);
                 Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
             }
+            Identity::Echo => None,
             Identity::Publisher { name } => {
                 debug!(publisher = %name, "publisher connected");
                 None
@@ -171,6 +172,7 @@ impl Shard {
         let member = Arc::new(Member::new(tag));
         let peer = match identity {
             Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher))),
+            Identity::Echo => Peer::Echo,
             Identity::Publisher { .. } => Peer::Publisher { cleared: Notify::new() },
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };

@@ -17,7 +17,7 @@ use super::{Asked, Shard};
 use crate::hub::{Stream, StreamName};
 use crate::publisher;
 use crate::session::{Action, Session};
-use crate::ws::{self, Event, Limits};
+use crate::ws::{self, Event, Kind, Limits, Violation};
 
 /// Most questions of one client that wait for answers from the disk.
 const MAX_ASKED: u8 = 8;
@@ -93,11 +93,11 @@ impl Shard {
         let was_unfinished = decoder.unfinished_since(self.now.get()).is_some();
         let mut replies = Replies::default();
         let mut end = None;
-        let mut inflated = Ok(());
+        let mut refused = Ok(());
         let limits = Limits {
             max_message: if connection.is_client() { self.config.max_message } else { publisher::MAX_FRAME },
             deflate: connection.deflate,
-            binary: false,
+            binary: matches!(connection.peer, Peer::Echo),
         };
         let decoded = decoder.decode(bytes, limits, &mut |event| {
             // What comes after the last word is dropped; only the peer's own close frame still counts.
@@ -106,16 +106,20 @@ impl Shard {
             }
             match event {
                 Event::Text(text) => end = self.on_text(connection, text, &mut replies),
-                Event::Deflated(_, message) => match self.compression.inflate(message, limits.max_message) {
-                    Ok(text) => end = self.on_text(connection, &text, &mut replies),
-                    Err(violation) => {
-                        inflated = Err(violation);
-                        return ControlFlow::Break(());
+                Event::Binary(bytes) => end = self.echo(connection, Kind::Binary, bytes, &mut replies),
+                Event::Deflated(kind, message) => {
+                    let inflated = self.compression.inflate(message, limits.max_message);
+                    match inflated.and_then(|bytes| self.on_inflated(connection, kind, &bytes, &mut replies)) {
+                        Ok(told) => end = told,
+                        Err(violation) => {
+                            refused = Err(violation);
+                            return ControlFlow::Break(());
+                        }
                     }
-                },
+                }
                 Event::Ping(payload) => replies.frame(&ws::pong_frame(payload)),
-                Event::Binary(_) | Event::Pong => {}
-                Event::Close(with_code) => end = Some(End::ByPeer { with_code }),
+                Event::Pong => {}
+                Event::Close(with_code) => end = Some(End::ByPeer(with_code.then_some(CloseCode::Normal))),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -125,9 +129,12 @@ impl Shard {
             connection.recount();
             self.check_budget();
         }
-        if let Err(violation) = decoded.map(drop).and(inflated) {
+        if let Err(violation) = decoded.map(drop).and(refused) {
             debug!(%violation, "a peer broke the protocol");
-            end = Some(End::ByUs(violation.close_code()));
+            end = Some(match violation {
+                Violation::Close(_) | Violation::CloseReason => End::ByPeer(Some(violation.close_code())),
+                _ => End::ByUs(violation.close_code()),
+            });
         }
         if !replies.0.is_empty() {
             self.send(connection, &Bytes::from(replies.0), Class::Control);
@@ -135,13 +142,36 @@ impl Shard {
         match end {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
-            Some(End::ByPeer { with_code }) => self.on_peer_close(connection, with_code),
+            Some(End::ByPeer(answer)) => self.on_peer_close(connection, answer),
         }
+    }
+
+    fn on_inflated(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        kind: Kind,
+        bytes: &[u8],
+        replies: &mut Replies,
+    ) -> Result<Option<End>, Violation> {
+        Ok(match kind {
+            Kind::Text => self.on_text(connection, std::str::from_utf8(bytes).map_err(|_| Violation::Utf8)?, replies),
+            Kind::Binary => self.echo(connection, kind, bytes, replies),
+        })
+    }
+
+    /// Sends a test's message back.
+    fn echo(&self, connection: &Connection, kind: Kind, message: &[u8], replies: &mut Replies) -> Option<End> {
+        if replies.0.len() > self.config.outbox_max {
+            return Some(End::ByUs(CloseCode::SlowConsumer));
+        }
+        replies.frame(&self.compression.message(kind, message, connection.deflate));
+        None
     }
 
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
             Peer::Client(session) => self.on_command(connection, &mut session.borrow_mut(), text, replies),
+            Peer::Echo => self.echo(connection, Kind::Text, text.as_bytes(), replies),
             Peer::Publisher { .. } => {
                 if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
                     replies.text(&reply);
@@ -151,11 +181,10 @@ impl Shard {
         }
     }
 
-    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, with_code: bool) {
+    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, answer: Option<CloseCode>) {
         match connection.life.get() {
             Life::Open => {
-                let answer = ws::close_frame(with_code.then_some(CloseCode::Normal));
-                self.last_words(connection, &answer, true);
+                self.last_words(connection, &ws::close_frame(answer), true);
             }
             Life::Closing { since, .. } => {
                 connection.life.set(Life::Closing { since, by_both: true });
@@ -241,6 +270,6 @@ impl Shard {
 enum End {
     /// The server's decision.
     ByUs(CloseCode),
-    /// The peer's close frame, with a code or without.
-    ByPeer { with_code: bool },
+    /// The peer's close frame, and what it is answered with.
+    ByPeer(Option<CloseCode>),
 }

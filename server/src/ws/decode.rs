@@ -58,6 +58,10 @@ pub enum Violation {
     TooBig,
     /// Text that is not UTF-8.
     Utf8,
+    /// A close frame that is none, in words for the log. As it is the peer's last frame, no other is to be waited for.
+    Close(&'static str),
+    /// A close frame whose reason is not UTF-8.
+    CloseReason,
     /// A binary message.
     Binary,
 }
@@ -66,9 +70,9 @@ impl Violation {
     /// The code that the peer is closed with.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::Protocol(_) => CloseCode::ProtocolError,
+            Self::Protocol(_) | Self::Close(_) => CloseCode::ProtocolError,
             Self::TooBig => CloseCode::TooBig,
-            Self::Utf8 => CloseCode::InvalidUtf8,
+            Self::Utf8 | Self::CloseReason => CloseCode::InvalidUtf8,
             Self::Binary => CloseCode::Unsupported,
         }
     }
@@ -77,9 +81,10 @@ impl Violation {
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Protocol(what) => f.write_str(what),
+            Self::Protocol(what) | Self::Close(what) => f.write_str(what),
             Self::TooBig => f.write_str("message too big"),
             Self::Utf8 => f.write_str("text that is not UTF-8"),
+            Self::CloseReason => f.write_str("a reason for closing that is not UTF-8"),
             Self::Binary => f.write_str("a binary message"),
         }
     }
@@ -325,12 +330,12 @@ fn on_control(
 fn check_close(payload: &[u8]) -> Result<bool, Violation> {
     match payload {
         [] => Ok(false),
-        [_] => Err(Violation::Protocol("a close frame of one byte")),
+        [_] => Err(Violation::Close("a close frame of one byte")),
         [high, low, reason @ ..] => {
             if !WireCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
-                return Err(Violation::Protocol("a close code that must not be sent"));
+                return Err(Violation::Close("a close code that must not be sent"));
             }
-            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::Utf8)
+            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::CloseReason)
         }
     }
 }
