@@ -43,9 +43,21 @@ pub enum Life {
     Closing {
         /// Since when.
         since: Tick,
-        /// The peer's close frame came too, so that nothing is left to wait for but the outbox.
-        by_both: bool,
+        /// What follows once the outbox is empty.
+        then: Then,
     },
+}
+
+/// What follows the last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The peer's close frame is waited for.
+    Wait,
+    /// Only the end of what the peer sends is waited for: its close frame, which was none, may not be all, and ending both
+    /// directions would take the last word from it (RFC 6455 §7.1.1).
+    EndOutput,
+    /// The peer's close frame came, and nothing is waited for.
+    End,
 }
 
 /// One connection. What the fan-out looks at comes first, to lie in one cache line.
@@ -264,6 +276,15 @@ impl Connection {
         self.outbox.borrow().as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
+    /// All is said.
+    pub fn go_on(&self, then: Then) {
+        match then {
+            Then::Wait => {}
+            Then::EndOutput => self.socket.end_output(),
+            Then::End => self.shutdown(),
+        }
+    }
+
     /// Ends it; the reading task cleans up.
     pub fn shutdown(&self) {
         self.socket.shutdown();
@@ -303,8 +324,8 @@ impl Connection {
                     drop(slot);
                     self.recount();
                     self.announce_clear();
-                    if matches!(self.life.get(), Life::Closing { by_both: true, .. }) {
-                        self.shutdown();
+                    if let Life::Closing { then, .. } = self.life.get() {
+                        self.go_on(then);
                     }
                     return;
                 }

@@ -29,7 +29,7 @@ use tracing::debug;
 
 use self::catch_up::CatchUp;
 use self::channel::{CATCHING_UP, Channel, Subscriber};
-use self::connection::{Connection, Life, Parts, Peer};
+use self::connection::{Connection, Life, Parts, Peer, Then};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
 use self::slots::Slots;
@@ -332,17 +332,16 @@ impl Shard {
             words.extend_from_slice(&ws::text_frame(&push::disconnect(code, after)));
         }
         words.extend_from_slice(&ws::close_frame(Some(code)));
-        self.last_words(connection, &words.into(), false);
+        self.last_words(connection, &words.into(), Then::Wait);
     }
 
     /// Queues what ends with a close frame; nothing is sent after it.
-    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, by_both: bool) {
+    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, then: Then) {
         let written = connection.send(words, 0, Class::Control, usize::MAX);
-        connection.life.set(Life::Closing { since: self.now.get(), by_both });
+        connection.life.set(Life::Closing { since: self.now.get(), then });
         match written {
-            Written::Out if by_both => connection.shutdown(),
+            Written::Out => connection.go_on(then),
             Written::Dead => connection.shutdown(),
-            Written::Out => {}
             Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);

@@ -10,7 +10,7 @@ use realtime_protocol::{CloseCode, CommandError, ErrorCode, Mode, RequestId, Sub
 use tokio::io::ReadBuf;
 use tracing::debug;
 
-use super::connection::{Connection, Life, Peer};
+use super::connection::{Connection, Life, Peer, Then};
 use super::outbox::Class;
 use super::socket::ReadHalf;
 use super::{Asked, Shard};
@@ -119,7 +119,7 @@ impl Shard {
                 }
                 Event::Ping(payload) => replies.frame(&ws::pong_frame(payload)),
                 Event::Pong => {}
-                Event::Close(with_code) => end = Some(End::ByPeer(with_code.then_some(CloseCode::Normal))),
+                Event::Close(with_code) => end = Some(End::ByPeer(with_code.then_some(CloseCode::Normal), Then::End)),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -132,7 +132,9 @@ impl Shard {
         if let Err(violation) = decoded.map(drop).and(refused) {
             debug!(%violation, "a peer broke the protocol");
             end = Some(match violation {
-                Violation::Close(_) | Violation::CloseReason => End::ByPeer(Some(violation.close_code())),
+                Violation::Close(_) | Violation::CloseReason => {
+                    End::ByPeer(violation.close_code().into(), Then::EndOutput)
+                }
                 _ => End::ByUs(violation.close_code()),
             });
         }
@@ -142,7 +144,7 @@ impl Shard {
         match end {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
-            Some(End::ByPeer(answer)) => self.on_peer_close(connection, answer),
+            Some(End::ByPeer(answer, then)) => self.on_peer_close(connection, answer, then),
         }
     }
 
@@ -181,13 +183,13 @@ impl Shard {
         }
     }
 
-    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, answer: Option<CloseCode>) {
+    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, answer: Option<CloseCode>, then: Then) {
         match connection.life.get() {
             Life::Open => {
-                self.last_words(connection, &ws::close_frame(answer), true);
+                self.last_words(connection, &ws::close_frame(answer), then);
             }
             Life::Closing { since, .. } => {
-                connection.life.set(Life::Closing { since, by_both: true });
+                connection.life.set(Life::Closing { since, then: Then::End });
                 if connection.is_clear() {
                     connection.shutdown();
                 }
@@ -271,5 +273,5 @@ enum End {
     /// The server's decision.
     ByUs(CloseCode),
     /// The peer's close frame, and what it is answered with.
-    ByPeer(Option<CloseCode>),
+    ByPeer(Option<CloseCode>, Then),
 }

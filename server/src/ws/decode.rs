@@ -353,6 +353,9 @@ fn missing(bytes: &[u8], fragments: usize, limits: Limits) -> Result<usize, Viol
     }
     if matches!(header.opcode, OpCode::Control(_)) {
         if length > 125 || !header.is_final {
+            if header.opcode == OpCode::Control(Control::Close) {
+                return Err(Violation::Close("a close frame that is long or fragmented"));
+            }
             return Err(Violation::Protocol("a control frame that is long or fragmented"));
         }
     } else if length.saturating_add(fragments) > limits.max_message {

@@ -234,8 +234,13 @@ fn who_closes_in_a_wrong_way_is_not_waited_for_since_nothing_can_follow() {
     let mut scene = Scene::default();
     // This one still may send a close frame of its own; it does not, and so ends by a deadline.
     let may_answer = frame(FIN | BINARY, b"x");
-    let wrong =
-        [frame(FIN | CLOSE, &[3]), frame(FIN | CLOSE, &999u16.to_be_bytes()), frame(FIN | CLOSE, &[3, 232, 0xFF])];
+    let long = frame(FIN | CLOSE, &[b'x'; 126]);
+    let wrong = [
+        long,
+        frame(FIN | CLOSE, &[3]),
+        frame(FIN | CLOSE, &999u16.to_be_bytes()),
+        frame(FIN | CLOSE, &[3, 232, 0xFF]),
+    ];
     for wrong in wrong {
         let (ended, first) = std::sync::mpsc::channel();
         let clients: Vec<_> = [("may answer", may_answer.clone()), ("closed", wrong)]
