@@ -5,6 +5,9 @@ pub mod config;
 mod directory;
 mod durable;
 mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod grant;
 mod http;

@@ -47,6 +47,8 @@ pub enum Identity {
         /// What the token says that came with the request.
         token: Option<Box<Claims>>,
     },
+    /// On `/__echo`.
+    Echo,
     /// On `/publisher`.
     Publisher {
         /// What it may publish.

@@ -22,6 +22,15 @@ pub(super) fn all(layer: &mut Layer) {
         }
     }
     let config = &layer.config;
+    if config.echo && !config.listen.ip().is_loopback() {
+        let message = format!(
+            "echo is for tests on this machine and does not go with listen = \"{}\", which others can reach; use \
+             127.0.0.1, or leave echo out",
+            config.listen
+        );
+        mistake(layer, &["listen", "echo"], message);
+    }
+    let config = &layer.config;
     if config.outbox_max < config.max_publication + ENVELOPE {
         let message = format!(
             "outbox_max is {}, too little for one publication of max_publication, {}; make it at least {}",

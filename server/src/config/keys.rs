@@ -172,6 +172,12 @@ pub static KEYS: &[Key] = &[
             "Group that owns the unix socket; the web server's user must be in it.",
         )
     },
+    key(
+        "echo",
+        Group::Listening,
+        Field::Switch(at!(echo)),
+        "For conformance tests: a WebSocket at `/__echo` gets back what it sends. It refuses to listen beyond loopback.",
+    ),
     Key {
         default: Some("one per core"),
         ..key(

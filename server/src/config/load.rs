@@ -161,18 +161,31 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         }
     }
     layer.end(|place| matches!(place, Source::Flag(_)));
+    finish(layer, file)
+}
+
+/// Reads the text of a file alone.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn load_text(text: &str) -> Result<Loaded, Mistakes> {
+    let mut layer = Layer::default();
+    file::read(std::path::Path::new(""), text, &mut layer);
+    layer.end(|_| true);
+    finish(layer, None)
+}
+
+/// Checks what was read as a whole.
+fn finish(mut layer: Layer, file: Option<PathBuf>) -> Result<Loaded, Mistakes> {
     if layer.config.dev {
         layer.config.insecure_identity = true;
     }
     layer.make_token_keys();
     check::all(&mut layer);
     warn_of_readable_secrets(&mut layer);
-    let Layer { config, mut mistakes, warnings, set_by, .. } = layer;
+    let Layer { config, mistakes, warnings, set_by, .. } = layer;
     if mistakes.is_empty() {
         return Ok(Loaded { config, file, warnings, set_by });
     }
-    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-    Err(Mistakes(mistakes))
+    Err(Mistakes::new(mistakes))
 }
 
 fn chosen_file(sources: &Sources) -> Option<PathBuf> {

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 pub use key::{KeyError, PublisherKey};
 pub use keys::{KEYS, Key};
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::load_text;
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};
@@ -57,6 +59,8 @@ pub struct Config {
     pub publishers: Vec<Publisher>,
     /// For development: publishers from loopback need no key, and `insecure_identity` is on.
     pub dev: bool,
+    /// For conformance tests: `/__echo` sends back what it gets.
+    pub echo: bool,
     /// Believe the `userId` that a browser claims in `register`.
     pub insecure_identity: bool,
     /// Pages that may connect besides those on localhost and IP addresses of the same host.
@@ -153,6 +157,7 @@ impl Default for Config {
             publisher_key_file: None,
             publishers: Vec::new(),
             dev: false,
+            echo: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),
             tokens: TokenConfig::default(),

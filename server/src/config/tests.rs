@@ -415,6 +415,21 @@ fn keys_of_publishers_that_everybody_can_read_are_warned_of() {
 }
 
 #[test]
+fn a_key_in_the_wrong_place_is_not_shown_either() {
+    let key = key();
+    let secret = key.secret();
+    for file in [
+        format!("publisher_key_file = {secret:?}"),
+        format!("listen = {secret:?}"),
+        format!("{secret} = 1"),
+        format!("allowed_origins = \'\'\'\npublisher_key = {secret:?}\n\'\'\'"),
+    ] {
+        let told = given(&file).mistakes().join("\n");
+        assert!(!told.contains(&secret[..16]) && told.contains("rtk_…"), "{told}");
+    }
+}
+
+#[test]
 fn dev_switches_insecure_identity_on_and_stays_on_this_machine() {
     assert!(given("dev = true").config().insecure_identity);
     let mistakes = given("listen = \"0.0.0.0:8080\"").flag("dev", "true").mistakes();
@@ -431,6 +446,15 @@ fn the_proxy_protocol_needs_proxies_and_is_not_for_development() {
     assert!(given(trusted).config().proxy_protocol);
     let mistakes = given(trusted).flag("dev", "true").mistakes();
     assert_eq!(mistakes, ["realtime.toml:1: dev must not stand behind a proxy, so it does not go with proxy_protocol"]);
+}
+
+#[test]
+fn the_echo_stays_on_this_machine() {
+    assert!(!given("").config().echo);
+    assert!(given("listen = \"[::1]:0\"").flag("echo", "true").config().echo);
+    let mistakes = given("listen = \"0.0.0.0:8080\"").flag("echo", "true").mistakes();
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].starts_with("realtime.toml:1: echo is for tests on this machine"), "{mistakes:?}");
 }
 
 #[test]

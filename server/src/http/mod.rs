@@ -27,6 +27,8 @@ use self::routes::Front;
 use self::upgrade::Pending;
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
+#[cfg(feature = "fuzzing")]
+use crate::grant::Grant;
 use crate::shard::Socket;
 use crate::tls::Acceptor;
 
@@ -38,6 +40,15 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 100;
 /// How long accepting rests when the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What `POST /broadcast` answers to who may publish: the status and the body.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn answer_body(shared: &Arc<Shared>, grant: &Grant, body: &[u8]) -> (u16, hyper::body::Bytes) {
+    use http_body_util::BodyExt;
+    let answer = routes::answer_body(shared, grant, body).await.unwrap_or_else(routes::Refusal::into_response);
+    let status = answer.status().as_u16();
+    (status, answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default())
+}
 
 /// A listener of either kind.
 pub enum Listener {

@@ -28,6 +28,9 @@ use crate::publisher::{self, Replies, Reply};
 use crate::session::{Identity, Now};
 use crate::token::{Claims, Refused};
 
+/// Where a WebSocket gets back what it sends, under the configuration's `echo`.
+const ECHO: &str = "/__echo";
+
 /// A response's body.
 pub(super) type Body = Full<Bytes>;
 
@@ -58,7 +61,7 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad_request", message).with(ALLOW, allowed)
     }
 
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let mut response = json(self.status, push::http_error(self.code, &self.message));
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -129,6 +132,7 @@ impl Front {
         let asset = ASSETS.iter().find(|asset| asset.path == request.uri().path());
         match (request.uri().path(), self.address.is_some()) {
             ("/" | "/ws", true) if wants_upgrade => self.client(request),
+            (ECHO, true) if wants_upgrade && self.shared.config.echo => self.client(request),
             ("/publisher", _) if wants_upgrade => self.publisher(request),
             ("/publisher", _) => Err(Refusal::upgrade_required(
                 "this is a WebSocket address for publishers; over HTTP there is POST /broadcast",
@@ -230,6 +234,7 @@ impl Front {
             self.shared.gate.sender(peer, forwarded.iter().filter_map(|value| value.to_str().ok()))
         });
         let upgrade = Upgrade::check(&request, self.shared.config.compression.enabled)?;
+        let is_echo = request.uri().path() == ECHO;
         let outcome = self.take_admission()?.become_browser(sender).map_err(|full| {
             self.shared.refusals.log(Instant::now(), || warn!(address = ?sender, "refused a browser: {full}"));
             Farewell { code: CloseCode::TooManyConnections, error: None }
@@ -237,7 +242,8 @@ impl Front {
         // Signatures are verified only for those for whom there is room.
         let outcome = outcome.and_then(|admission| {
             let token = token.map(|token| self.verify(&token, &policy)).transpose()?;
-            Ok((Identity::Client { publisher, token }, admission))
+            let identity = if is_echo { Identity::Echo } else { Identity::Client { publisher, token } };
+            Ok((identity, admission))
         });
         Ok(upgrade.accept(request, &self.pending, outcome))
     }
@@ -286,20 +292,8 @@ impl Front {
         let grant = self.authenticate(request.headers())?;
         self.has_published.store(true, Ordering::Relaxed);
         let body = self.body(request).await?;
-        let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
-        let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
         self.shared.admission().await;
-        match publisher::execute_body(&self.shared, &grant, text).await {
-            Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
-            Replies::One(Reply::Refused(error)) => {
-                let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-                Err(Refusal::new(status, error.code.as_str(), error.message))
-            }
-            Replies::Many(replies) => {
-                let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
-                Ok(json(StatusCode::OK, push::list(&texts)))
-            }
-        }
+        answer_body(&self.shared, &grant, &body).await
     }
 
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
@@ -318,6 +312,23 @@ impl Front {
                 Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("a broken body: {error}")))
             }
             Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "bad_request", "the body came too slowly")),
+        }
+    }
+}
+
+/// Carries out what a body holds.
+pub(super) async fn answer_body(shared: &Arc<Shared>, grant: &Grant, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", "the body is not UTF-8"))?;
+    match publisher::execute_body(shared, grant, text).await {
+        Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
+        Replies::One(Reply::Refused(error)) => {
+            let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+            Err(Refusal::new(status, error.code.as_str(), error.message))
+        }
+        Replies::Many(replies) => {
+            let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
+            Ok(json(StatusCode::OK, push::list(&texts)))
         }
     }
 }

@@ -27,6 +27,8 @@ use crate::ws::Decoder;
 pub enum Peer {
     /// A browser, or what speaks like one.
     Client(RefCell<Session>),
+    /// A test, which is sent back what it says.
+    Echo,
     /// A publisher, whose frames may hold many commands.
     Publisher {
         /// What it may publish.
@@ -45,9 +47,21 @@ pub enum Life {
     Closing {
         /// Since when.
         since: Tick,
-        /// The peer's close frame came too, so that nothing is left to wait for but the outbox.
-        by_both: bool,
+        /// What follows once the outbox is empty.
+        then: Then,
     },
+}
+
+/// What follows the last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The peer's close frame is waited for.
+    Wait,
+    /// Only the end of what the peer sends is waited for: its close frame, which was none, may not be all, and ending both
+    /// directions would take the last word from it (RFC 6455 §7.1.1).
+    EndOutput,
+    /// The peer's close frame came, and nothing is waited for.
+    End,
 }
 
 /// One connection. What the fan-out looks at comes first, to lie in one cache line.
@@ -197,15 +211,16 @@ impl Connection {
         self.life.get() == Life::Open
     }
 
-    /// Whether it is pinged, welcomed and told why it is closed.
+    /// Whether it is pinged, limited as browsers are, and told why it is closed.
     pub fn is_client(&self) -> bool {
-        matches!(self.peer, Peer::Client(_))
+        matches!(self.peer, Peer::Client(_) | Peer::Echo)
     }
 
     /// Whether it may publish: on `/publisher`, or as a client that presented the key.
     pub fn publishes(&self) -> bool {
         match &self.peer {
             Peer::Client(session) => session.borrow().publisher().is_some(),
+            Peer::Echo => false,
             Peer::Publisher { .. } => true,
         }
     }
@@ -214,6 +229,7 @@ impl Connection {
     pub fn grant(&self) -> Option<Arc<Grant>> {
         match &self.peer {
             Peer::Client(session) => session.borrow().publisher().cloned(),
+            Peer::Echo => None,
             Peer::Publisher { grant, .. } => Some(grant.borrow().clone()),
         }
     }
@@ -222,6 +238,7 @@ impl Connection {
     pub fn set_grant(&self, new: Arc<Grant>) {
         match &self.peer {
             Peer::Client(session) => session.borrow_mut().set_publisher(new),
+            Peer::Echo => {}
             Peer::Publisher { grant, .. } => *grant.borrow_mut() = new,
         }
     }
@@ -290,6 +307,15 @@ impl Connection {
         self.outbox.borrow().as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
+    /// All is said.
+    pub fn go_on(&self, then: Then) {
+        match then {
+            Then::Wait => {}
+            Then::EndOutput => self.socket.end_output(),
+            Then::End => self.shutdown(),
+        }
+    }
+
     /// Ends it; the reading task cleans up.
     pub fn shutdown(&self) {
         self.socket.shutdown();
@@ -332,8 +358,8 @@ impl Connection {
                     drop(slot);
                     self.recount();
                     self.announce_clear();
-                    if matches!(self.life.get(), Life::Closing { by_both: true, .. }) {
-                        self.shutdown();
+                    if let Life::Closing { then, .. } = self.life.get() {
+                        self.go_on(then);
                     }
                     return;
                 }

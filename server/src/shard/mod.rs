@@ -32,7 +32,7 @@ use tracing::debug;
 
 use self::catch_up::CatchUp;
 use self::channel::{CATCHING_UP, Channel, Subscriber};
-use self::connection::{Connection, Life, Parts, Peer};
+use self::connection::{Connection, Life, Parts, Peer, Then};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
 use self::secure::Buffers;
@@ -170,6 +170,7 @@ impl Shard {
                 let id = self.shared.directory.id(place);
                 Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
             }
+            Identity::Echo => None,
             Identity::Publisher { grant } => {
                 debug!(publisher = grant.name(), "publisher connected");
                 None
@@ -188,6 +189,7 @@ impl Shard {
             Identity::Client { publisher, token } => {
                 (Peer::Client(RefCell::new(Session::new(publisher, admission.origin()))), token)
             }
+            Identity::Echo => (Peer::Echo, None),
             Identity::Publisher { grant } => {
                 (Peer::Publisher { grant: RefCell::new(grant), cleared: Notify::new() }, None)
             }
@@ -366,17 +368,16 @@ impl Shard {
             words.extend_from_slice(&ws::text_frame(&push::disconnect(code, reason, after)));
         }
         words.extend_from_slice(&ws::close_frame_because(code, reason.unwrap_or(code.reason())));
-        self.last_words(connection, &words.into(), false);
+        self.last_words(connection, &words.into(), Then::Wait);
     }
 
     /// Queues what ends with a close frame; nothing is sent after it.
-    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, by_both: bool) {
+    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, then: Then) {
         let written = connection.send(words, 0, Class::Control, usize::MAX);
-        connection.life.set(Life::Closing { since: self.now.get(), by_both });
+        connection.life.set(Life::Closing { since: self.now.get(), then });
         match written {
-            Written::Out if by_both => connection.shutdown(),
+            Written::Out => connection.go_on(then),
             Written::Dead => connection.shutdown(),
-            Written::Out => {}
             Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);

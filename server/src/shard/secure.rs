@@ -176,6 +176,15 @@ impl Secure {
 
     /// Says goodbye, unless that would come in the middle of something, and ends the connection in both directions.
     pub(super) fn shutdown(&self) {
+        self.end(Shutdown::Both);
+    }
+
+    /// The same, but that what the peer sends is still read.
+    pub(super) fn end_output(&self) {
+        self.end(Shutdown::Write);
+    }
+
+    fn end(&self, direction: Shutdown) {
         let session = &mut self.state.borrow_mut().session;
         if session.unsent().is_empty() {
             session.say_goodbye();
@@ -183,6 +192,6 @@ impl Secure {
             let _ = self.send(session);
         }
         // The socket may be gone already, which is what was wanted.
-        let _ = SockRef::from(self.socket.as_ref()).shutdown(Shutdown::Both);
+        let _ = SockRef::from(self.socket.as_ref()).shutdown(direction);
     }
 }

@@ -154,6 +154,16 @@ impl WriteHalf {
         }
     }
 
+    /// Sends nothing any more; what the peer sends is still read.
+    pub fn end_output(&self) {
+        // The socket may be gone already.
+        let _ = match self {
+            Self::Secure(secure) => return secure.end_output(),
+            Self::Tcp(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
+            Self::Unix(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
+        };
+    }
+
     /// Ends the connection in both directions; its reading task sees the end and cleans up.
     pub fn shutdown(&self) {
         // The socket may be gone already, which is what was wanted.
