@@ -10,6 +10,7 @@ mod batch;
 mod command;
 mod connect;
 mod connection;
+mod control;
 mod endpoint;
 mod entry;
 mod error;
