@@ -53,6 +53,27 @@ export function isPosition(value) {
   return typeof epoch === 'string' && bytes(epoch) <= LONGEST_EPOCH && Number.isSafeInteger(offset) && offset >= 0;
 }
 
+/**
+ * Whether it has the form of a JSON Web Token (RFC 7515 §7.1).
+ *
+ * @param {unknown} token
+ */
+export function isToken(token) {
+  return typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+}
+
+/**
+ * @param {types.TokenSource | null | undefined} source
+ * @returns {types.TokenSource | undefined}
+ */
+export function checkToken(source) {
+  if (source === undefined || source === null) return undefined;
+  if (typeof source !== 'function' && !isToken(source)) {
+    throw new TypeError('a token is a JSON Web Token, as a string, or a function that brings one');
+  }
+  return source;
+}
+
 /** @param {string | undefined} mode */
 export function checkMode(mode) {
   if (mode !== undefined && mode !== 'stream' && mode !== 'latest') {
