@@ -174,6 +174,23 @@ test('where another one cannot be had, it is tried as long as the connection las
   assert.deepEqual([await states(), await errors()], [['connected'], ['token_failed', 'token_failed']]);
 });
 
+test('one that comes when the connection is gone is for the next one', async () => {
+  const first = await connected({ answers: [A, 'held', C] });
+  await user('u7');
+  first.send({ type: 'token_expiring', in: 30 });
+  await page.until(() => window.bring);
+  const { port } = server;
+  await server.stop();
+  server = Object.assign(new FakeServer({ greet: false }), { port });
+  await server.start();
+  const second = await server.accept();
+  await page.run((token) => window.bring(token), B);
+  second.send({ type: 'welcome', connection: 'c2', version: 1, ping: 25 });
+  assert.equal(await shown(second), B);
+  assert.equal((await second.next()).type, 'subscribe');
+  assert.deepEqual([await errors(), second.received.length], [[], 2]);
+});
+
 test('a refused one leaves the connection as it is', async () => {
   const refused = (id) => ({ type: 'error', id, code: 'token_invalid', message: 'm' });
   await otherServer({
