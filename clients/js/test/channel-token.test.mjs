@@ -192,6 +192,17 @@ test('so it is in a channel with history, and what is published meanwhile comes 
   assert.deepEqual(await logged(4), ['subscribed', 1, 2, 3]);
 });
 
+test('who comes while another token is fetched does not wait for it', async () => {
+  await guarded();
+  const connection = await connected();
+  await follow('private-a', [A, 'held']);
+  await logged(1);
+  connection.send({ type: 'token_expiring', channel: 'private-a', in: 30 });
+  await page.until(() => window.bring);
+  await page.run(() => window.listen('private-a').then(() => {}));
+  assert.equal(connection.received.length, 1);
+});
+
 test('a token that has ended is replaced, and what was missed comes', async () => {
   const store = new FakeStore();
   await guarded([A, B], store.answers);
