@@ -73,7 +73,7 @@ fn publications(directory: &Path, sync: Sync, in_flight: usize) -> f64 {
         })
         .collect();
     let data = RawValue::from_string(format!("\"{}\"", "x".repeat(126))).expect("a JSON string");
-    let payload = Arc::new(Payload { event: None, data });
+    let payload = Arc::new(Payload { event: None, data, user: None });
     let (done, outcomes) = mpsc::channel();
     let publish = |number: usize| {
         let done = done.clone();

@@ -19,13 +19,14 @@ pub mod rules;
 mod session;
 mod shard;
 mod store;
+pub mod token;
 pub mod unix_socket;
 mod ws;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -47,8 +48,10 @@ use crate::inbox::Inbox;
 use crate::listen::Inherited;
 use crate::memory::Budget;
 use crate::policy::Policy;
+use crate::session::Now;
 use crate::shard::{Arrival, Order, Shard};
 use crate::store::OpenError;
+use crate::token::Revocations;
 use crate::unix_socket::{SocketError, SocketFile};
 
 /// What benchmarks and tests reach past the front door; no promise is made about any of it.
@@ -78,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     /// Histories on disk, when there is a directory for them.
     pub(crate) store: Option<Durable>,
+    /// Which tokens were taken back.
+    pub(crate) revocations: Arc<Revocations>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Budget,
@@ -122,6 +127,8 @@ pub enum StartError {
     TooManyShards(usize),
     /// The histories on disk cannot be opened.
     Store(OpenError),
+    /// Which tokens were revoked cannot be read or written in the data directory.
+    Revocations(PathBuf, io::Error),
 }
 
 impl std::fmt::Display for StartError {
@@ -135,6 +142,9 @@ impl std::fmt::Display for StartError {
             Self::UnixSocket(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start a thread: {error}"),
             Self::Store(error) => error.fmt(f),
+            Self::Revocations(directory, error) => {
+                write!(f, "cannot keep in {} which tokens were revoked: {error}", directory.display())
+            }
             Self::TooManyShards(shards) => write!(f, "shards = {shards}: there can be {MAX_SHARDS} at most"),
         }
     }
@@ -203,7 +213,8 @@ pub struct Reloader(Arc<Shared>);
 impl Reloader {
     /// As [`Server::reload`].
     pub fn reload(&self, config: &Config) {
-        self.0.policy.store(Arc::new(Policy::new(config)));
+        let before = self.0.policy.load_full();
+        self.0.policy.store(Arc::new(Policy::new(config, &self.0.revocations, Some(&before))));
     }
 }
 
@@ -236,7 +247,8 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     let directory = Arc::new(Directory::new(shards));
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards).map(|_| mpsc::unbounded_channel()).unzip();
     let (limit, used) = descriptors(shards);
-    let policy = Arc::new(ArcSwap::from_pointee(Policy::new(&config)));
+    let revocations = Arc::new(Revocations::new(config.tokens.max_ttl));
+    let policy = Arc::new(ArcSwap::from_pointee(Policy::new(&config, &revocations, None)));
     let (rules, has_disk) = (policy.clone(), config.data_dir.is_some());
     let hub = Hub::new(
         (0..shards).map(|_| Arc::new(Inbox::default())).collect(),
@@ -248,10 +260,15 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         }),
     );
     let (hub, store) = durable::open(hub, &config)?;
+    if let Some(directory) = &config.data_dir {
+        let kept = revocations.keep_in(directory, Now::read().unix);
+        kept.map_err(|error| StartError::Revocations(directory.clone(), error))?;
+    }
     let shared = Arc::new(Shared {
         policy,
         hub,
         store,
+        revocations,
         directory,
         gate: Arc::new(Gate::new(config.clone(), limit, used)),
         budget: Budget::new(shards, config.memory_max),
@@ -350,6 +367,7 @@ fn start_front(
         let (stop, stopping) = watch::channel(false);
         runtime.block_on(async {
             tokio::spawn(keep_time(shared.clone()));
+            tokio::spawn(token::keep_fresh(shared.policy.clone()));
             let accepting: Vec<_> = listeners
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(shared.clone(), stopping.clone())))

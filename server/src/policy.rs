@@ -1,12 +1,14 @@
 //! What a reload can change: who may connect, subscribe and publish.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::config::{Config, PublisherKey};
 use crate::hub::StreamName;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
 use crate::session::Rate;
+use crate::token::{Revocations, Verifier};
 
 /// The rules in force.
 pub struct Policy {
@@ -22,6 +24,8 @@ pub struct Policy {
     pub max_channels: usize,
     /// Whether a claimed `userId` counts.
     pub insecure_identity: bool,
+    /// What verifies tokens, where they are configured.
+    pub tokens: Option<Verifier>,
     key: Option<PublisherKey>,
     dev: bool,
 }
@@ -69,7 +73,7 @@ impl std::fmt::Display for Denied {
             }
             Self::WrongKey => "the publisher key is not the one that this server is configured with",
             Self::NoPublisherKey => {
-                "the bearer token is no publisher key (those begin with rtk_), and this server accepts no tokens yet"
+                "the bearer token is no publisher key (those begin with rtk_); tokens of clients belong on /"
             }
             Self::Relayed => {
                 "a request with an Origin, Forwarded or X-Forwarded header comes from a browser or through a proxy, \
@@ -80,10 +84,11 @@ impl std::fmt::Display for Denied {
 }
 
 impl Policy {
-    /// The policy of a configuration.
-    pub fn new(config: &Config) -> Self {
+    /// The policy of a configuration. From the one `before` it, keys stay that were fetched.
+    pub fn new(config: &Config, revocations: &Arc<Revocations>, before: Option<&Self>) -> Self {
         Self {
-            rules: Rules::new(config.channels.clone()),
+            rules: Rules::new(config.channels.clone(), config.tokens.is_used()),
+            tokens: Verifier::new(&config.tokens, before.and_then(|before| before.tokens.as_ref()), revocations),
             users: config.users,
             origins: OriginPolicy::new(config.allowed_origins.clone()),
             rate: Rate {
@@ -122,6 +127,12 @@ impl Policy {
     }
 }
 
+/// The policy of a configuration, for tests.
+#[cfg(test)]
+pub fn of(config: &Config) -> Policy {
+    Policy::new(config, &Arc::new(Revocations::new(config.tokens.max_ttl)), None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -130,7 +141,7 @@ mod tests {
 
     fn ask(config: &Config, bearer: Option<&str>, is_relayed: bool, address: Option<Ipv4Addr>) -> Result<(), Denied> {
         let credentials = Credentials { bearer, is_relayed, address: address.map(IpAddr::V4) };
-        Policy::new(config).publisher(credentials).map(drop)
+        of(config).publisher(credentials).map(drop)
     }
 
     const HERE: Option<Ipv4Addr> = Some(Ipv4Addr::LOCALHOST);

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realtime_protocol::{
     ChannelName, CommandError, ConnectionId, ErrorCode, EventName, IdempotencyKey, NameError, Position, PublishCommand,
-    PublisherCommand, PublisherFrame, PublisherRequest, RequestId, Target, push,
+    PublisherCommand, PublisherFrame, PublisherRequest, RequestId, Target, UserId, push,
 };
 use sha2::{Digest, Sha256};
 
@@ -20,7 +20,7 @@ use crate::Shared;
 use crate::directory::Place;
 use crate::hub::{Incoming, KeyRefusal, Keyed, Outcome, Payload, Refused, Stream, StreamName, fingerprint};
 use crate::inbox::Item;
-use crate::session::Query;
+use crate::session::{Author, Query};
 use crate::store::{Key, Retention, WriteError};
 
 use self::work::{Job, Part, Work, WriteJob};
@@ -37,6 +37,20 @@ const MAX_TARGETS: usize = 100_000;
 /// Whose idempotency keys these are. There is one publisher key, so all publishers are one.
 const ORIGIN: &str = "publisher";
 
+/// Who publishes.
+#[derive(Clone, Copy)]
+struct Publisher<'a> {
+    /// Whose keys are used: the same one means nothing elsewhere.
+    origin: &'a str,
+    /// The user whose client it is.
+    user: Option<&'a UserId>,
+}
+
+impl Publisher<'_> {
+    /// Who authenticated as one.
+    const ITSELF: Self = Self { origin: ORIGIN, user: None };
+}
+
 /// Carries out what a frame holds, and returns the text to answer, where a command has an `id` or failed; when that
 /// takes time, it goes to `place` later.
 pub fn execute_frame(shared: &Arc<Shared>, text: &str, place: Place) -> Option<String> {
@@ -44,17 +58,35 @@ pub fn execute_frame(shared: &Arc<Shared>, text: &str, place: Place) -> Option<S
     later(shared, work, jobs, place)
 }
 
-/// Carries out one publication of a client.
+/// Carries out one publication over a client's connection.
 pub fn execute_one(
     shared: &Arc<Shared>,
     id: Option<RequestId>,
-    publish: PublishCommand<'_>,
+    mut publish: PublishCommand<'_>,
+    by: Author,
     place: Place,
 ) -> Option<String> {
     let (mut work, mut jobs) = (Work::one(), Vec::new());
-    let request = PublisherRequest { id, command: PublisherCommand::Publish(publish) };
-    command(shared, Ok(request), &mut work, &mut jobs);
+    match by {
+        Author::Publisher => self::publish(shared, id, publish, Publisher::ITSELF, &mut work, &mut jobs),
+        Author::Client { user, exclude_self } => {
+            publish.exclude = exclude_self.then(|| shared.directory.id(place));
+            // Users have ids without control characters, so no user's keys are the publishers' or nobody's.
+            let origin = user.as_ref().map_or("\0".to_owned(), |user| format!("\0{user}"));
+            publish.key = publish.key.map(|key| key_of_client(&origin, &key));
+            let publisher = Publisher { origin: &origin, user: user.as_ref() };
+            self::publish(shared, id, publish, publisher, &mut work, &mut jobs);
+        }
+    }
     later(shared, work, jobs, place)
+}
+
+/// A client's key as one that a library has made: of each user only the last ones are remembered, so that no client fills
+/// the memory that applications have for theirs.
+fn key_of_client(origin: &str, key: &IdempotencyKey) -> IdempotencyKey {
+    let mut prefix = [0; 16];
+    prefix.copy_from_slice(&Sha256::digest(origin.as_bytes())[..16]);
+    IdempotencyKey::Made { prefix, counter: fingerprint(&[key.to_string().as_bytes()]) }
 }
 
 /// Answers a client's question, at once or later.
@@ -141,14 +173,21 @@ fn command(shared: &Shared, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec
     match request {
         Err(error) => work.refuse(error),
         Ok(PublisherRequest { id, command: PublisherCommand::Publish(publish) }) => {
-            self::publish(shared, id, publish, work, jobs);
+            self::publish(shared, id, publish, Publisher::ITSELF, work, jobs);
         }
         Ok(PublisherRequest { id, command }) => query::answer(shared, id, command, work, jobs),
     }
 }
 
 /// Publishes, and says to how many connections it was queued.
-fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
+fn publish(
+    shared: &Shared,
+    id: Option<RequestId>,
+    publish: PublishCommand<'_>,
+    publisher: Publisher<'_>,
+    work: &mut Work,
+    jobs: &mut Vec<Job>,
+) {
     let PublishCommand { target, event, data, exclude, key } = publish;
     let max = shared.config.max_publication;
     if data.get().len() > max {
@@ -164,8 +203,8 @@ fn publish(shared: &Shared, id: Option<RequestId>, publish: PublishCommand<'_>, 
         let exclude = exclude.map_or([0; ConnectionId::LEN], |id| *id.as_bytes());
         fingerprint(&[event.as_bytes(), data.get().as_bytes(), &exclude])
     });
-    let payload = Arc::new(Payload { event, data: data.to_owned() });
-    let outgoing = Outgoing { payload, exclude, key: key.as_ref(), digest };
+    let payload = Arc::new(Payload { event, data: data.to_owned(), user: publisher.user.cloned() });
+    let outgoing = Outgoing { payload, exclude, key: key.as_ref(), digest, origin: publisher.origin };
     match target {
         Target::Channel(channel) => {
             work.publication(id, false, 1);
@@ -195,6 +234,7 @@ struct Outgoing<'a> {
     exclude: Option<ConnectionId>,
     key: Option<&'a IdempotencyKey>,
     digest: u64,
+    origin: &'a str,
 }
 
 impl Outgoing<'_> {
@@ -231,7 +271,7 @@ impl Outgoing<'_> {
         // Without a store nothing is on disk, and nobody need look.
         let history = shared.store.as_ref().and_then(|_| shared.hub.on_disk(&stream));
         let Some(history) = history else {
-            let scope = self.key.map_or(0, |_| scope(&stream.name));
+            let scope = self.key.map_or(0, |_| scope(self.origin, &stream.name));
             let outcome = self.once(shared, scope, || shared.hub.publish(&stream, &incoming));
             let outcome = outcome.map_err(|error| match &told {
                 Some(channel) => error.about(channel.as_str()),
@@ -240,7 +280,8 @@ impl Outgoing<'_> {
             return work.part(Part { channel: told, outcome: Some(outcome) });
         };
         let Incoming { payload, exclude, id } = incoming;
-        let key = self.key.map(|key| Key { origin: ORIGIN.into(), key: key.to_string().into(), digest: self.digest });
+        let key =
+            self.key.map(|key| Key { origin: self.origin.into(), key: key.to_string().into(), digest: self.digest });
         let retention = Retention { size: history.size, ttl: Some(history.ttl) };
         work.part(Part { channel: told, outcome: None });
         let (command, part) = work.last_part();
@@ -250,7 +291,8 @@ impl Outgoing<'_> {
 
     fn to_connection(&self, shared: &Shared, connection: Option<ConnectionId>) -> Result<push::Ack, CommandError> {
         let Some(connection) = connection else { return Ok(push::Ack::default()) };
-        let scope = self.key.map_or(0, |_| fingerprint(&[ORIGIN.as_bytes(), b"connection", connection.as_bytes()]));
+        let scope =
+            self.key.map_or(0, |_| fingerprint(&[self.origin.as_bytes(), b"connection", connection.as_bytes()]));
         self.once(shared, scope, || {
             let receivers = shared.hub.send_to_connection(&connection, self.payload.clone());
             Ok(Outcome { receivers, offset: None })
@@ -276,16 +318,16 @@ impl Outgoing<'_> {
     /// Keys themselves never reach subscribers.
     fn public_id(&self, stream: &StreamName) -> Option<Box<str>> {
         let Some(IdempotencyKey::Application(key)) = self.key else { return None };
-        let hash = Sha256::new().chain_update(scope(stream).to_be_bytes()).chain_update(&**key).finalize();
+        let hash = Sha256::new().chain_update(scope(self.origin, stream).to_be_bytes()).chain_update(&**key).finalize();
         Some(URL_SAFE_NO_PAD.encode(&hash[16..28]).into())
     }
 }
 
 /// Where a key counts: the same one means nothing in another stream.
-fn scope(stream: &StreamName) -> u64 {
+fn scope(origin: &str, stream: &StreamName) -> u64 {
     match stream {
-        StreamName::Channel(channel) => fingerprint(&[ORIGIN.as_bytes(), b"channel", channel.as_str().as_bytes()]),
-        StreamName::User(user) => fingerprint(&[ORIGIN.as_bytes(), b"user", user.as_str().as_bytes()]),
+        StreamName::Channel(channel) => fingerprint(&[origin.as_bytes(), b"channel", channel.as_str().as_bytes()]),
+        StreamName::User(user) => fingerprint(&[origin.as_bytes(), b"user", user.as_str().as_bytes()]),
     }
 }
 

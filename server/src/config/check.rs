@@ -3,7 +3,8 @@
 use super::load::Layer;
 use super::mistake::Mistake;
 use super::units::show_size;
-use crate::rules::Subscribe;
+use crate::rules::Access;
+use crate::token::Algorithm;
 
 /// Room for the frame around a publication.
 const ENVELOPE: usize = 1 << 10;
@@ -28,6 +29,7 @@ pub(super) fn all(layer: &mut Layer) {
         );
         mistake(layer, &["outbox_max", "max_publication"], message);
     }
+    tokens(layer);
     let config = &layer.config;
     if config.data_dir.is_none() {
         let message = "history.store = \"disk\" needs data_dir, as in data_dir = \"/var/lib/realtime\"";
@@ -47,7 +49,28 @@ fn mistake(layer: &mut Layer, keys: &[&str], message: String) {
     layer.mistakes.push(Mistake { place, message });
 }
 
+fn tokens(layer: &mut Layer) {
+    let tokens = &layer.config.tokens;
+    let is_used = tokens.is_used();
+    if tokens.algorithm == Algorithm::Hs256 && tokens.jwks_url.is_some() {
+        let message = "tokens.jwks_url has public keys, and HS256 has none; set tokens.algorithm to \"RS256\", \"ES256\" or \
+                       \"EdDSA\"";
+        mistake(layer, &["tokens.jwks_url", "tokens.algorithm"], message.to_owned());
+    } else if tokens.required && !is_used {
+        let message = "tokens.required admits nobody, since there is nothing to verify tokens with; set tokens.secret, \
+                       tokens.keys or tokens.jwks_url";
+        mistake(layer, &["tokens.required"], message.to_owned());
+    } else if !is_used && (tokens.audience.is_some() || layer.set_by.contains_key("tokens.algorithm")) {
+        layer.warnings.push(
+            "[tokens] says how tokens look, but there is nothing to verify them with; set tokens.secret, tokens.keys or \
+             tokens.jwks_url"
+                .to_owned(),
+        );
+    }
+}
+
 fn rules(layer: &mut Layer) {
+    let with_tokens = layer.config.tokens.is_used();
     for (index, (rule, place)) in layer.config.channels.iter().zip(&layer.rules_at).enumerate() {
         let pattern = rule.pattern.as_str();
         if let Some(first) = layer.config.channels[..index].iter().position(|other| other.pattern.covers(&rule.pattern))
@@ -56,15 +79,24 @@ fn rules(layer: &mut Layer) {
             layer
                 .warnings
                 .push(format!("{place}: the rule for {pattern:?} never counts, since rule {number} comes first"));
-        } else if rule.pattern.is_protected() && rule.subscribe < Subscribe::Token {
+        } else if rule.pattern.is_protected()
+            && rule.subscribe.is_none_or(|asked| asked < Access::Token)
+            && !with_tokens
+        {
             layer.warnings.push(format!(
-                "{place}: {pattern:?} needs a token whatever the rule says, because of how it begins; this version \
-                 accepts no tokens, so it admits nobody"
+                "{place}: {pattern:?} needs a token whatever the rule says, because of how it begins; no [tokens] are \
+                 configured, so it admits nobody"
             ));
-        } else if rule.subscribe == Subscribe::Token {
+        } else if rule.subscribe == Some(Access::Token) && !with_tokens {
             layer.warnings.push(format!(
-                "{place}: subscribe = \"token\" for {pattern:?} admits nobody, since this version accepts no tokens"
+                "{place}: subscribe = \"token\" for {pattern:?} admits nobody, since no [tokens] are configured"
             ));
+        }
+        let is_open = rule.subscribe.map_or(!with_tokens, |asked| asked == Access::Anyone);
+        if rule.pattern.has_user() && is_open {
+            let message =
+                "a rule with {user} in its pattern needs subscribe = \"user\", \"token\" or \"nobody\"".to_owned();
+            layer.mistakes.push(Mistake { place: Some(place.clone()), message });
         }
     }
 }

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::{Config, PublisherKey, UnixSocket, units};
 use crate::origin::AllowedOrigin;
+use crate::token::{JwksUrl, JwksUrlError, Secret};
 
 /// Where a value lives in the configuration.
 pub(super) struct Place<T: 'static> {
@@ -37,6 +38,10 @@ pub(super) enum Field {
     },
     Origins(Place<Vec<AllowedOrigin>>),
     Networks(Place<Vec<IpNet>>),
+    /// Where keys of tokens are.
+    Jwks(Place<Option<JwksUrl>>),
+    /// A secret of tokens.
+    Secret(Place<Option<Secret>>),
     /// The publisher key itself.
     Key,
     /// A file that holds the publisher key; reading it is part of reading the configuration.
@@ -77,6 +82,16 @@ impl Field {
             }
             Self::Origins(place) => *(place.write)(config) = list(raw, "\"https://app.example.com\"", origin)?,
             Self::Networks(place) => *(place.write)(config) = list(raw, "\"10.0.0.0/8\"", network)?,
+            Self::Jwks(place) => {
+                let text = string(raw, "a URL in quotes")?;
+                let url = text.parse().map_err(|error: JwksUrlError| format!("{text:?}: {error}"))?;
+                *(place.write)(config) = Some(url);
+            }
+            Self::Secret(place) => {
+                // Without the value, which is a secret of another kind perhaps.
+                let text = string(raw, "").map_err(|_| "this must be a text in quotes".to_owned())?;
+                *(place.write)(config) = Some(Secret::new(filled(text)?));
+            }
             Self::Key => {
                 let key: PublisherKey =
                     string(raw, "a key in quotes")?.parse().map_err(|error| format!("not a publisher key: {error}"))?;
@@ -119,7 +134,8 @@ impl Field {
             Self::Choice { words, read, .. } => quoted(words[read(config)]),
             Self::Origins(place) => shown((place.read)(config)),
             Self::Networks(place) => shown((place.read)(config)),
-            Self::Key => return None,
+            Self::Jwks(place) => quoted(&(place.read)(config).as_ref()?.to_string()),
+            Self::Secret(_) | Self::Key => return None,
             Self::KeyFile => quoted(&config.publisher_key_file.as_ref()?.to_string_lossy()),
         })
     }
@@ -149,7 +165,8 @@ impl Field {
             Self::Choice { .. } => "WORD",
             Self::Origins(_) => "ORIGIN,…",
             Self::Networks(_) => "NETWORK,…",
-            Self::Key => "KEY",
+            Self::Jwks(_) => "URL",
+            Self::Secret(_) | Self::Key => "KEY",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::field::{Field, Place};
 use super::{LogFormat, LogLevel, SyncMode};
+use crate::token::Algorithm;
 
 /// A key of the configuration.
 pub struct Key {
@@ -28,6 +29,7 @@ pub(super) enum Group {
     Listening,
     Publishers,
     Browsers,
+    Tokens,
     History,
     Limits,
     Compression,
@@ -35,14 +37,23 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: &'static [Self] =
-        &[Self::Listening, Self::Publishers, Self::Browsers, Self::History, Self::Limits, Self::Compression, Self::Log];
+    pub(super) const ALL: &'static [Self] = &[
+        Self::Listening,
+        Self::Publishers,
+        Self::Browsers,
+        Self::Tokens,
+        Self::History,
+        Self::Limits,
+        Self::Compression,
+        Self::Log,
+    ];
 
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Listening => "Listening",
             Self::Publishers => "Publishers",
             Self::Browsers => "Browsers",
+            Self::Tokens => "Tokens",
             Self::History => "History",
             Self::Limits => "Limits",
             Self::Compression => "Compression",
@@ -212,6 +223,71 @@ pub static KEYS: &[Key] = &[
         "Time over which browsers come back after a stop. Each is told how long to wait, so that the next server is not \
          stormed.",
     ),
+    Key {
+        default: Some("none"),
+        has_flag: false,
+        reloads: true,
+        ..key(
+            "tokens.secret",
+            Group::Tokens,
+            Field::Secret(at!(tokens.secret)),
+            "The secret that tokens (JWT, HS256) are signed with, at least 32 bytes, as `realtime-server token \
+             --new-secret` makes it. PHP gets the same one as `realtime.token_secret`. Several, or public keys: \
+             `tokens.keys`. There is no flag, since flags show in process lists.",
+        )
+    },
+    Key {
+        reloads: true,
+        ..key(
+            "tokens.algorithm",
+            Group::Tokens,
+            Field::Choice {
+                words: &["HS256", "RS256", "ES256", "EdDSA"],
+                read: |config| config.tokens.algorithm as usize,
+                write: |config, chosen| config.tokens.algorithm = Algorithm::ALL[chosen],
+            },
+            "How tokens are signed. Whatever a token says of itself, one that is signed otherwise is refused.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "tokens.jwks_url",
+            Group::Tokens,
+            Field::Jwks(at!(tokens.jwks_url)),
+            "Where the issuer of tokens publishes its keys (JWK set, RFC 7517), with https. They are fetched at the start, \
+             every ten minutes, and when a token names an unknown one.",
+        )
+    },
+    Key {
+        default: Some("none: `aud` is not looked at"),
+        reloads: true,
+        ..key(
+            "tokens.audience",
+            Group::Tokens,
+            Field::Name(at!(tokens.audience)),
+            "What tokens must have as `aud`, for issuers whose tokens are for others, too.",
+        )
+    },
+    Key {
+        reloads: true,
+        ..key(
+            "tokens.required",
+            Group::Tokens,
+            Field::Switch(at!(tokens.required)),
+            "Whether every browser needs a token. One that shows none within `handshake_timeout` is closed with 4001.",
+        )
+    },
+    Key {
+        reloads: true,
+        ..key(
+            "tokens.max_ttl",
+            Group::Tokens,
+            Field::Duration(at!(tokens.max_ttl), SECOND..=Duration::from_secs(366 * 24 * 3600)),
+            "Longest time from `iat` to `exp` of a token; a longer one is refused. Revocations are remembered as long.",
+        )
+    },
     Key {
         default: Some("none: nothing is kept on disk, and a restart forgets what is in memory"),
         ..key(
@@ -423,9 +499,14 @@ pub(super) static RULE_KEYS: &[RuleKey] = &[
     },
     RuleKey {
         name: "subscribe",
-        default: Some("\"anyone\""),
-        doc: "Who may subscribe: `\"anyone\"`, `\"user\"` (connections with a user), `\"token\"` (connections with a \
-              token) or `\"nobody\"`.",
+        default: Some("\"token\" where [tokens] are configured, else \"anyone\""),
+        doc: "Who may subscribe: `\"anyone\"`, `\"user\"` (connections with a user), `\"token\"` (those with a token that \
+              names the channel) or `\"nobody\"`.",
+    },
+    RuleKey {
+        name: "publish",
+        default: Some("\"nobody\""),
+        doc: "Which clients may publish, in the same words. PHP may always. What a client publishes carries its `user`.",
     },
     RuleKey {
         name: "history.size",
@@ -452,6 +533,12 @@ pub(super) static RULE_KEYS: &[RuleKey] = &[
         default: Some("\"3s\""),
         doc: "How long a member whose last connection is gone still counts as there, so that a reload of the page is \
               neither a leave nor a join.",
+    },
+    RuleKey {
+        name: "presence.visible_to",
+        default: Some("\"anyone\""),
+        doc: "Which of those who may subscribe see who is there, in the words of `subscribe`; others get neither members \
+              nor `join` and `leave`.",
     },
     RuleKey {
         name: "presence.events",

@@ -11,6 +11,7 @@ use super::keys::{KEYS, Key};
 use super::mistake::{Mistake, Mistakes, Source, did_you_mean};
 use super::{Config, check, file};
 use crate::rules::ChannelRule;
+use crate::token::{Algorithm, KeyError, Secret, TokenKey};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/realtime/realtime.toml";
@@ -50,6 +51,30 @@ pub(super) struct Layer {
     pub(super) set_by: BTreeMap<&'static str, Source>,
     /// Where each rule of `config.channels` is.
     pub(super) rules_at: Vec<Source>,
+    /// The keys of tokens.
+    pub(super) token_keys: Vec<TokenKeyDraft>,
+    /// Files with secrets of tokens in them.
+    secret_files: Vec<PathBuf>,
+}
+
+/// A key of tokens before it is known for which algorithm.
+pub(super) struct TokenKeyDraft {
+    pub(super) kid: Option<String>,
+    /// Either this or the file.
+    pub(super) secret: Option<Secret>,
+    pub(super) file: Option<PathBuf>,
+    pub(super) place: Source,
+}
+
+impl TokenKeyDraft {
+    fn make(&self, algorithm: Algorithm) -> Result<TokenKey, KeyError> {
+        match (&self.secret, &self.file) {
+            (Some(_), _) if algorithm != Algorithm::Hs256 => Err(KeyError::Kind(algorithm)),
+            (Some(secret), _) => TokenKey::from_secret(self.kid.clone(), secret.as_bytes()),
+            (None, Some(file)) => TokenKey::from_file(self.kid.clone(), algorithm, file),
+            (None, None) => Err(KeyError::Kind(algorithm)),
+        }
+    }
 }
 
 impl Layer {
@@ -65,6 +90,31 @@ impl Layer {
 
     pub(super) fn set_rules(&mut self, rules: Vec<(ChannelRule, Source)>) {
         (self.config.channels, self.rules_at) = rules.into_iter().unzip();
+    }
+
+    /// Makes the keys of tokens, now that all is known about them.
+    fn make_token_keys(&mut self) {
+        let algorithm = self.config.tokens.algorithm;
+        let mut drafts = std::mem::take(&mut self.token_keys);
+        if let (Some(secret), Some(place)) = (self.config.tokens.secret.take(), self.set_by.get("tokens.secret")) {
+            drafts.push(TokenKeyDraft { kid: None, secret: Some(secret), file: None, place: place.clone() });
+        }
+        for draft in &drafts {
+            match draft.make(algorithm) {
+                Ok(key) => self.config.tokens.keys.push(key),
+                Err(error) => {
+                    let message = format!("a key of tokens: {error}");
+                    self.mistakes.push(Mistake { place: Some(draft.place.clone()), message });
+                }
+            }
+        }
+        for draft in drafts {
+            match (draft.file, draft.place) {
+                (Some(file), _) if algorithm == Algorithm::Hs256 => self.secret_files.push(file),
+                (None, Source::File(file, _)) => self.secret_files.push(file),
+                _ => {}
+            }
+        }
     }
 
     /// The key and the file with the key exclude each other, but a later source may replace one by the other.
@@ -112,6 +162,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
     if layer.config.dev {
         layer.config.insecure_identity = true;
     }
+    layer.make_token_keys();
     check::all(&mut layer);
     warn_of_readable_secrets(&mut layer);
     let Layer { config, mut mistakes, warnings, set_by, .. } = layer;
@@ -160,6 +211,12 @@ fn unknown_variable(name: &str) -> String {
     if name == "REALTIME_CHANNELS" || name.starts_with("REALTIME_CHANNELS__") {
         return format!("the variable {name} is ignored: rules for channels can be set only in the file");
     }
+    if name == "REALTIME_TOKENS__KEYS" {
+        return format!(
+            "the variable {name} is ignored: keys can be set only in the file; for one secret there is \
+             REALTIME_TOKENS__SECRET"
+        );
+    }
     let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
     let hint = did_you_mean(name, known.iter().map(String::as_str).chain([FILE_VARIABLE]));
     format!("the variable {name:?} is ignored: there is no such key{hint}")
@@ -178,4 +235,12 @@ fn warn_of_readable_secrets(layer: &mut Layer) {
         format!("every user of this machine can read the publisher key in {path}; mend it with: chmod o-r {path}")
     });
     layer.warnings.extend(warnings);
+    let mut files = std::mem::take(&mut layer.secret_files);
+    files.sort();
+    files.dedup();
+    let files = files.iter().map(PathBuf::as_path);
+    layer.warnings.extend(files.filter(readable).map(|path| {
+        let path = path.display();
+        format!("every user of this machine can read the secret of tokens in {path}; mend it with: chmod o-r {path}")
+    }));
 }

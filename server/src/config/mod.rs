@@ -21,12 +21,13 @@ pub use keys::{KEYS, Key};
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};
-pub use units::show_duration;
+pub use units::{parse_duration, show_duration};
 
 use ipnet::IpNet;
 
 use crate::origin::AllowedOrigin;
 use crate::rules::{ChannelRule, StreamRule};
+use crate::token::TokenConfig;
 
 /// Everything that can be configured. [`Config::default`] is what runs without any configuration.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub insecure_identity: bool,
     /// Pages that may connect besides those on localhost and IP addresses of the same host.
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// How connections show whose they are.
+    pub tokens: TokenConfig,
     /// Rules for channels; the first whose pattern matches counts.
     pub channels: Vec<ChannelRule>,
     /// What holds for what is sent to users.
@@ -120,6 +123,7 @@ impl Default for Config {
             dev: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),
+            tokens: TokenConfig::default(),
             channels: Vec::new(),
             users: StreamRule::NONE,
             data_dir: None,

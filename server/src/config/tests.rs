@@ -145,8 +145,8 @@ max_channels = -1
 outbox_max = \"1GiB\"
 handshake_timeout = \"0s\"
 listen_tls = true
-[tokens]
-secret = \"x\"
+[webhooks]
+url = \"x\"
 ";
     assert_eq!(
         given(file).mistakes(),
@@ -166,7 +166,7 @@ secret = \"x\"
             "realtime.toml:14: max_channels: the number -1 is no count",
             "realtime.toml:16: handshake_timeout: 0ms is out of range; it may be 100ms to 1h",
             "realtime.toml:17: unknown key \"listen_tls\"; did you mean listen?",
-            "realtime.toml:18: unknown key \"tokens\"",
+            "realtime.toml:18: unknown key \"webhooks\"",
         ]
     );
 }
@@ -229,10 +229,7 @@ subscribe = \"user\"
 pattern = \"news.*\"
 ";
     let rules = given(file).config().channels;
-    assert_eq!(
-        rules.iter().map(|rule| rule.subscribe).collect::<Vec<_>>(),
-        [crate::rules::Subscribe::User, crate::rules::Subscribe::Anyone]
-    );
+    assert_eq!(rules.iter().map(|rule| rule.subscribe).collect::<Vec<_>>(), [Some(crate::rules::Access::User), None]);
     let file = "\
 [[channels]]
 subscribe = \"anyone\"
@@ -242,8 +239,6 @@ pattern = \"a*b\"
 [[channels]]
 pattern = \"x\"
 subscribe = \"all\"
-[[channels]]
-pattern = \"u:{user}\"
 ";
     assert_eq!(
         given(file).mistakes(),
@@ -252,9 +247,14 @@ pattern = \"u:{user}\"
             "realtime.toml:4: unknown key \"patern\" in a rule of [[channels]]; did you mean pattern?",
             "realtime.toml:5: pattern: \"a*b\": * matches the rest of the name, so it must come last",
             "realtime.toml:8: subscribe: \"all\" is none of \"anyone\", \"user\", \"token\", \"nobody\"",
-            "realtime.toml:9: a rule with {user} in its pattern needs subscribe = \"user\", \"token\" or \"nobody\"",
         ]
     );
+    let open = "[[channels]]\npattern = \"u:{user}\"";
+    let mistake =
+        "realtime.toml:1: a rule with {user} in its pattern needs subscribe = \"user\", \"token\" or \"nobody\"";
+    assert_eq!(given(open).mistakes(), [mistake]);
+    let with_tokens = format!("tokens.secret = \"{}\"\n{open}", "s".repeat(32));
+    assert_eq!(given(&with_tokens).config().channels[0].subscribe, None, "it is for tokens then");
     for file in ["[channels]\npattern = \"a\"", "channels = [1]"] {
         assert_eq!(given(file).mistakes().len(), 1, "{file}");
     }
@@ -400,7 +400,8 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     assert_eq!((&running.allowed_origins, &running.channels), (&new.allowed_origins, &new.channels));
     assert!(!running.dev && !running.insecure_identity, "dev admits publishers, and never beyond loopback");
     let reloading: Vec<_> = KEYS.iter().filter(|key| key.reloads).map(|key| key.name).collect();
-    assert_eq!(reloading, ["publisher_key", "publisher_key_file", "allowed_origins"]);
+    let (of_tokens, others): (Vec<&str>, Vec<_>) = reloading.into_iter().partition(|name| name.starts_with("tokens."));
+    assert_eq!((of_tokens.len(), others), (6, vec!["publisher_key", "publisher_key_file", "allowed_origins"]));
 }
 
 #[test]
@@ -418,4 +419,44 @@ fn the_packaged_example_is_valid_as_it_is_and_with_every_line_uncommented() {
     let text = example.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     let loaded = load(&given(&text).sources).unwrap();
     assert_eq!((loaded.set_by.len(), loaded.config.channels.len(), loaded.warnings), (14, 3, Vec::new()));
+}
+
+#[test]
+fn keys_of_tokens_come_from_the_file_and_one_secret_from_anywhere() {
+    let secret = "s".repeat(32);
+    let kids = |config: Config| config.tokens.keys.iter().map(|key| key.kid().map(str::to_owned)).collect::<Vec<_>>();
+    let of = given("");
+    let file = of.write("token.secret", &format!("{secret}\n"), 0o600);
+    let keys =
+        format!("[tokens]\nkeys = [{{ kid = \"a\", secret = \"{secret}\" }}, {{ kid = \"b\", file = {file:?} }}]");
+    let given_keys = given(&keys).variable("REALTIME_TOKENS__SECRET", &secret).config();
+    assert_eq!(kids(given_keys), [Some("a".to_owned()), Some("b".to_owned()), None]);
+    assert_eq!(kids(given("").config()), Vec::<Option<String>>::new());
+    let text = load(&given(&keys).sources).unwrap().effective();
+    assert!(text.contains("# the keys of tokens are set and not shown (a, b)") && !text.contains(&secret), "{text}");
+}
+
+#[test]
+fn keys_of_tokens_that_are_none_are_refused_without_showing_them() {
+    for (file, mistake) in [
+        (
+            "[tokens]\nsecret = \"hunter2\"",
+            "realtime.toml:2: a key of tokens: a secret has at least 32 bytes, and this one 7",
+        ),
+        ("[tokens]\nsecret = 5", "realtime.toml:2: tokens.secret: this must be a text in quotes"),
+        ("[tokens]\nkeys = [{ kid = \"a\" }]", "realtime.toml:2: tokens.keys: a key has either a secret or a file"),
+        ("[tokens]\nkeys = [{ secrt = \"x\" }]", "unknown key \"secrt\" in tokens.keys; did you mean secret?"),
+        ("[tokens]\nkeys = [{ secret = \"\" }]", "tokens.keys: secret must not be empty"),
+        ("[tokens]\nkeys = [1]", "a key must be a table, not the number 1"),
+        ("[tokens]\nkeys = [{ file = \"/nonexistent\" }]", "cannot read the key file /nonexistent"),
+        ("[tokens]\nalgorithm = \"RS256\"\nsecret = \"x\"", "RS256 has public keys, each in a PEM file"),
+        ("[tokens]\nalgorithm = \"none\"", "\"none\" is none of \"HS256\""),
+        ("[tokens]\njwks_url = \"http://example.com/\"", "keys over plain http could be anybody's"),
+        ("[tokens]\njwks_url = \"https://example.com/\"", "tokens.jwks_url has public keys, and HS256 has none"),
+        ("[tokens]\nrequired = true", "tokens.required admits nobody"),
+    ] {
+        let mistakes = given(file).mistakes();
+        assert!(mistakes[0].contains(mistake), "{file}: {mistakes:?}");
+        assert!(!mistakes.concat().contains("hunter2"), "{mistakes:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod assets;
 mod head;
 mod routes;
+mod token;
 mod upgrade;
 
 use std::io;

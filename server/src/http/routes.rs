@@ -13,16 +13,18 @@ use hyper::header::{
     HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use realtime_protocol::{CloseCode, push};
+use realtime_protocol::{CloseCode, PUBLISHER_KEY_PREFIX, push};
 use tracing::{debug, warn};
 
 use super::assets::{ASSETS, Asset};
-use super::upgrade::{self, Slot, Upgrade};
+use super::token;
+use super::upgrade::{self, Farewell, Slot, Upgrade};
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
-use crate::policy::Credentials;
+use crate::policy::{Credentials, Policy};
 use crate::publisher::{self, Replies, Reply};
-use crate::session::Identity;
+use crate::session::{Identity, Now};
+use crate::token::{Claims, Refused};
 
 /// A response's body.
 pub(super) type Body = Full<Bytes>;
@@ -196,8 +198,10 @@ impl Front {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string()));
         }
         let credentials = self.credentials(headers);
+        let token = token::of_request(&request, credentials.bearer);
         let publisher = match credentials.bearer {
-            Some(_) => self.authenticate(headers).map(|_| true)?,
+            Some(bearer) if bearer.starts_with(PUBLISHER_KEY_PREFIX) => self.authenticate(headers).map(|_| true)?,
+            Some(_) => false,
             None => policy.publisher(credentials).is_ok(),
         };
         let sender = self.address.map(|peer| {
@@ -205,12 +209,29 @@ impl Front {
             self.shared.gate.sender(peer, forwarded.iter().filter_map(|value| value.to_str().ok()))
         });
         let upgrade = Upgrade::check(&request, self.shared.config.compression.enabled)?;
-        let outcome =
-            self.take_admission()?.become_browser(sender).map(|admission| (Identity::Client { publisher }, admission));
-        if let Err(full) = &outcome {
+        let outcome = self.take_admission()?.become_browser(sender).map_err(|full| {
             warn!(address = ?sender, "refused a browser: {full}");
-        }
-        Ok(upgrade.accept(request, &self.pending, outcome.map_err(|_| CloseCode::TooManyConnections)))
+            Farewell { code: CloseCode::TooManyConnections, error: None }
+        });
+        // Signatures are verified only for those for whom there is room.
+        let outcome = outcome.and_then(|admission| {
+            let token = token.map(|token| self.verify(&token, &policy)).transpose()?;
+            Ok((Identity::Client { publisher, token }, admission))
+        });
+        Ok(upgrade.accept(request, &self.pending, outcome))
+    }
+
+    /// A browser cannot see a status, and would try for ever; so it is told once it is connected.
+    fn verify(&self, token: &str, policy: &Policy) -> Result<Box<Claims>, Farewell> {
+        let verified = match &policy.tokens {
+            Some(tokens) => tokens.verify(token, Now::read().unix),
+            None => Err(Refused::NotConfigured),
+        };
+        verified.map(Box::new).map_err(|refused| {
+            debug!(address = ?self.address, %refused, "refused a token");
+            let (error, code) = refused.into_error_and_code();
+            Farewell { code, error: Some(error) }
+        })
     }
 
     /// A WebSocket of a publisher.

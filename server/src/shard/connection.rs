@@ -18,6 +18,7 @@ use super::wheel::{Key, Tick};
 use crate::Shared;
 use crate::directory::{Member, Place, Subscription};
 use crate::gate::Admission;
+use crate::hub::Who;
 use crate::session::Session;
 use crate::ws::Decoder;
 
@@ -65,7 +66,9 @@ pub struct Connection {
     /// Unfinished frames.
     pub decoder: RefCell<Decoder>,
     /// Whose it is, once that is known.
-    pub user: OnceCell<Box<UserId>>,
+    pub who: OnceCell<Box<Who>>,
+    /// The tick for which its next look at the clock is planned; what the wheel has of it besides is out of date.
+    pub due: Cell<Tick>,
     /// The streams that it gets from the history for the moment.
     behind: RefCell<Option<Rc<Behind>>>,
     /// Last tick at which something arrived.
@@ -108,7 +111,8 @@ impl Connection {
             member,
             peer,
             decoder: RefCell::default(),
-            user: OnceCell::new(),
+            who: OnceCell::new(),
+            due: Cell::new(Tick::MAX),
             behind: RefCell::new(None),
             heard: Cell::new(now),
             pinged: Cell::new(false),
@@ -135,9 +139,14 @@ impl Connection {
         self.shared.directory.id(self.place())
     }
 
+    /// Whose it is, and what others see of that user.
+    pub fn who(&self) -> Option<&Who> {
+        self.who.get().map(|who| &**who)
+    }
+
     /// Whose it is.
     pub fn user(&self) -> Option<&UserId> {
-        self.user.get().map(|user| &**user)
+        self.who().map(|who| &who.user)
     }
 
     /// What it gets from the history; `true`: it got nothing from there until now.

@@ -3,6 +3,7 @@
 
 mod catch_up;
 mod channel;
+mod command;
 mod connection;
 mod fanout;
 mod outbox;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, ConnectionId, Mode, Since, UserId, push};
+use realtime_protocol::{CloseCode, ConnectionId, Mode, Since, push};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::spawn_local;
 use tracing::debug;
@@ -38,7 +39,7 @@ use crate::Shared;
 use crate::config::Config;
 use crate::directory::{Member, Place, Subscription, Tag};
 use crate::gate::Admission;
-use crate::hub::{Cut, Standing, Stream, StreamName, Wish};
+use crate::hub::{Cut, Standing, Stream, StreamName, Who, Wish};
 use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
@@ -99,6 +100,8 @@ pub(super) struct Asked {
     pub(super) since: Option<Since>,
     pub(super) mode: Mode,
     pub(super) previous: Vec<ConnectionId>,
+    /// Whether the subscriber may see who is there.
+    pub(super) sees_members: bool,
 }
 
 impl Shard {
@@ -169,9 +172,9 @@ impl Shard {
             Err(error) => return debug!(%error, "a socket could not be taken over"),
         };
         let member = Arc::new(Member::new(tag));
-        let peer = match identity {
-            Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher))),
-            Identity::Publisher { .. } => Peer::Publisher { cleared: Notify::new() },
+        let (peer, token) = match identity {
+            Identity::Client { publisher, token } => (Peer::Client(RefCell::new(Session::new(publisher))), token),
+            Identity::Publisher { .. } => (Peer::Publisher { cleared: Notify::new() }, None),
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
         let connection = Rc::new(Connection::new(parts, self.shared.clone(), self.index, self.now.get()));
@@ -181,7 +184,8 @@ impl Shard {
             connection.queue_early(frame, written);
             self.start_flush(&connection);
         }
-        self.wheel.borrow_mut().insert(key, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        self.plan(&connection, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        self.begin(&connection, token.map(|token| *token));
         if !read.is_empty() {
             self.on_bytes(&connection, &mut read);
         }
@@ -201,13 +205,13 @@ impl Shard {
 
     /// Subscribes to a stream; again begins anew. `None`: it has as many channels as it may have.
     fn subscribe(self: &Rc<Self>, connection: &Rc<Connection>, asked: Asked) -> Option<Cut> {
-        let Asked { stream, since, mode, previous } = asked;
+        let Asked { stream, since, mode, previous, sees_members } = asked;
         let known = self.find(connection, &stream);
         let is_channel = matches!(stream.name, StreamName::Channel(_));
         if known.is_none() && is_channel && self.channels_of(connection) >= self.config.max_channels {
             return None;
         }
-        let wish = Wish { since: since.as_ref(), mode, user: connection.user(), again: known.is_some() };
+        let wish = Wish { since: since.as_ref(), mode, who: connection.who(), again: known.is_some() };
         let mut made = None;
         self.shared.hub.subscribe(
             self.index,
@@ -226,15 +230,22 @@ impl Shard {
                 let channel = &mut channels[cut.local as usize];
                 let is_behind = cut.standing.as_ref().is_some_and(Standing::is_behind);
                 let next = if is_behind { CATCHING_UP } else { cut.next };
+                let mut hides = false;
                 match known.and_then(|known| channel.subscriber(known.slot)) {
-                    // Without a history again is the same as once: what is under way still arrives.
-                    Some(_) if cut.standing.is_none() => {}
-                    Some(subscriber) => subscriber.next = next,
+                    Some(subscriber) => {
+                        subscriber.sees_members = sees_members;
+                        hides = !sees_members;
+                        // Without a history again is the same as once: what is under way still arrives.
+                        if cut.standing.is_some() {
+                            subscriber.next = next;
+                        }
+                    }
                     None => {
-                        let slot = channel.add(Subscriber { connection: connection.clone(), next });
+                        let slot = channel.add(Subscriber { connection: connection.clone(), next, sees_members });
                         connection.member.subscriptions().push(Subscription { local: cut.local, slot });
                     }
                 }
+                channel.hides_members |= hides;
                 made = Some((cut, channel.stream.clone()));
             },
         );
@@ -251,8 +262,8 @@ impl Shard {
     }
 
     /// The connection is this user's from now on.
-    fn identify(&self, connection: &Connection, user: &UserId) {
-        if connection.user.set(Box::new(user.clone())).is_err() {
+    fn identify(&self, connection: &Connection, who: &Who) {
+        if connection.who.set(Box::new(who.clone())).is_err() {
             return;
         }
         let streams: Vec<_> = {
@@ -260,7 +271,7 @@ impl Shard {
             connection.member.subscriptions().iter().map(|s| channels[s.local as usize].stream.clone()).collect()
         };
         for stream in streams {
-            self.shared.hub.identify(&stream, user);
+            self.shared.hub.identify(&stream, who);
         }
     }
 
@@ -316,10 +327,17 @@ impl Shard {
 
     /// Says goodbye with this code. The connection is out of every channel at once.
     fn close(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode) {
-        self.close_after(connection, code, None);
+        self.close_with(connection, code, None, None);
     }
 
-    fn close_after(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode, after: Option<u64>) {
+    /// `reason`: instead of the code's own. `after`: ms to wait before coming back.
+    fn close_with(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        code: CloseCode,
+        reason: Option<&str>,
+        after: Option<u64>,
+    ) {
         if !connection.is_open() {
             return;
         }
@@ -327,9 +345,9 @@ impl Shard {
         connection.drop_publications();
         let mut words = Vec::new();
         if code.number() >= 4000 && connection.is_client() {
-            words.extend_from_slice(&ws::text_frame(&push::disconnect(code, after)));
+            words.extend_from_slice(&ws::text_frame(&push::disconnect(code, reason, after)));
         }
-        words.extend_from_slice(&ws::close_frame(Some(code)));
+        words.extend_from_slice(&ws::close_frame_because(code, reason.unwrap_or(code.reason())));
         self.last_words(connection, &words.into(), false);
     }
 
@@ -344,7 +362,14 @@ impl Shard {
             Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);
-        self.wheel.borrow_mut().insert(connection.key, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
+        self.plan(connection, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
+    }
+
+    /// Has [`Self::on_deadline`] called at `at`, unless it is to be called before.
+    fn plan(&self, connection: &Connection, at: Tick) {
+        if at < connection.due.get() {
+            connection.due.set(self.wheel.borrow_mut().insert(connection.key, at));
+        }
     }
 
     /// Forgets a connection whose socket has ended.
@@ -370,7 +395,9 @@ impl Shard {
             let due = self.wheel.borrow_mut().advance(now);
             for key in due {
                 let connection = self.connections.borrow().get(key.slot as usize).cloned();
-                if let Some(connection) = connection.filter(|c| c.key == key) {
+                // What was planned before something earlier came up is out of date.
+                if let Some(connection) = connection.filter(|c| c.key == key && now >= c.due.get()) {
+                    connection.due.set(Tick::MAX);
                     self.on_deadline(&connection, now);
                 }
             }
@@ -386,7 +413,7 @@ impl Shard {
             if now >= end {
                 connection.shutdown();
             } else {
-                self.wheel.borrow_mut().insert(connection.key, end);
+                self.plan(connection, end);
             }
             return;
         }
@@ -410,7 +437,8 @@ impl Shard {
             debug!("a silent connection was dropped");
             return connection.shutdown();
         };
-        self.wheel.borrow_mut().insert(connection.key, next.max(now + 1));
+        self.plan(connection, next.max(now + 1));
+        self.on_session_time(connection);
     }
 
     /// Tells everybody that the server goes away, and waits until they are gone or the time is over.
@@ -420,7 +448,7 @@ impl Shard {
         let all: Vec<_> = self.connections.borrow().iter().map(|(_, c)| c.clone()).collect();
         for (at, connection) in all.iter().enumerate() {
             let after = at as u64 * spread / all.len() as u64;
-            self.close_after(connection, CloseCode::GoingAway, Some(after));
+            self.close_with(connection, CloseCode::GoingAway, None, Some(after));
             if at % 256 == 255 {
                 tokio::task::yield_now().await;
             }

@@ -3,24 +3,18 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, CommandError, ErrorCode, Mode, RequestId, Subscribe, push};
+use realtime_protocol::CloseCode;
 use tokio::io::ReadBuf;
 use tracing::debug;
 
+use super::Shard;
 use super::connection::{Connection, Life, Peer};
 use super::outbox::Class;
 use super::socket::ReadHalf;
-use super::{Asked, Shard};
-use crate::hub::{Stream, StreamName};
 use crate::publisher;
-use crate::session::{Action, Session};
 use crate::ws::{self, Event, Limits};
-
-/// Most questions of one client that wait for answers from the disk.
-const MAX_ASKED: u8 = 8;
 
 /// How a turn of reading ended.
 enum Turn {
@@ -34,14 +28,19 @@ enum Turn {
 
 /// Frames to send once the input is dealt with: one write for all.
 #[derive(Default)]
-struct Replies(Vec<u8>);
+pub(super) struct Replies(Vec<u8>);
 
 impl Replies {
     fn frame(&mut self, frame: &Bytes) {
         self.0.extend_from_slice(frame);
     }
 
-    fn text(&mut self, text: &str) {
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
         self.frame(&ws::text_frame(text));
     }
 }
@@ -128,19 +127,25 @@ impl Shard {
             debug!(%violation, "a peer broke the protocol");
             end = Some(End::ByUs(violation.close_code()));
         }
+        self.settle(connection, replies, end);
+    }
+
+    /// Says what is to be said, and ends what is to be ended.
+    pub(super) fn settle(self: &Rc<Self>, connection: &Rc<Connection>, replies: Replies, end: Option<End>) {
         if !replies.0.is_empty() {
             self.send(connection, &Bytes::from(replies.0), Class::Control);
         }
         match end {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
+            Some(End::Revoked) => self.close_with(connection, CloseCode::TokenExpired, Some(REVOKED), None),
             Some(End::ByPeer { with_code }) => self.on_peer_close(connection, with_code),
         }
     }
 
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
-            Peer::Client(session) => self.on_command(connection, &mut session.borrow_mut(), text, replies),
+            Peer::Client(session) => self.on_command(connection, session, text, replies),
             Peer::Publisher { .. } => {
                 if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
                     replies.text(&reply);
@@ -164,82 +169,17 @@ impl Shard {
             }
         }
     }
-
-    fn on_command(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        session: &mut Session,
-        text: &str,
-        replies: &mut Replies,
-    ) -> Option<End> {
-        let policy = self.shared.policy.load();
-        let mut end = None;
-        session.on_text(Instant::now(), text, &policy, &mut |action| match action {
-            Action::Reply(text) => replies.text(&text),
-            Action::Subscribe { id, subscribe } => replies.text(&self.on_subscribe(connection, id.as_ref(), subscribe)),
-            Action::Unsubscribe { id, channel } => {
-                self.unsubscribe(connection, &Stream::channel(channel.clone()));
-                if id.is_some() {
-                    replies.text(&push::unsubscribed(id.as_ref(), &channel));
-                }
-            }
-            Action::Identify { id, user, since, previous } => {
-                self.identify(connection, &user);
-                replies.text(&push::connected(id.as_ref(), Some(&user)));
-                let (stream, is_asked) = (Stream::new(StreamName::User(user)), since.is_some());
-                let cut = self.subscribe(connection, Asked { stream, since, mode: Mode::Stream, previous });
-                let standing = cut.as_ref().and_then(|cut| cut.standing.as_ref());
-                // Who names a position must learn that nothing is kept.
-                if standing.is_some() || is_asked {
-                    let standing = standing.map(|standing| standing.of(Mode::Stream));
-                    replies.text(&push::subscribed(id.as_ref(), push::Of::User, standing, None));
-                }
-            }
-            Action::Ask { id, query } => {
-                if connection.asked.get() >= MAX_ASKED || replies.0.len() >= self.config.outbox_max {
-                    let message = "too many questions at once; ask again when some are answered";
-                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
-                    return replies.text(&push::error(&error.about(query.channel().as_str())));
-                }
-                match publisher::answer(&self.shared, id, query, connection.place()) {
-                    Some(reply) => replies.text(&reply),
-                    None => connection.asked.set(connection.asked.get() + 1),
-                }
-            }
-            Action::Publish { id, publish } => {
-                if let Some(reply) = publisher::execute_one(&self.shared, id, publish, connection.place()) {
-                    replies.text(&reply);
-                }
-            }
-            Action::Close(code) => end = Some(End::ByUs(code)),
-        });
-        end
-    }
-
-    fn on_subscribe(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        id: Option<&RequestId>,
-        subscribe: Subscribe,
-    ) -> String {
-        let Subscribe { channel, since, mode, previous } = subscribe;
-        let stream = Stream::channel(channel.clone());
-        let Some(cut) = self.subscribe(connection, Asked { stream, since, mode, previous }) else {
-            let most = self.config.max_channels;
-            let message = format!("a connection may have {most} channels; unsubscribe from one first");
-            let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id.cloned());
-            return push::error(&error.about(channel.as_str()));
-        };
-        let members = cut.members.as_ref().map(|(members, more)| push::Members::page(members, *more));
-        let standing = cut.standing.as_ref().map(|standing| standing.of(mode));
-        push::subscribed(id, push::Of::Channel(&channel), standing, members)
-    }
 }
 
+/// What those are told whose token was taken back.
+pub(super) const REVOKED: &str = "token revoked";
+
 /// Why a connection ends.
-enum End {
+pub(super) enum End {
     /// The server's decision.
     ByUs(CloseCode),
+    /// The token by which it has its user was revoked.
+    Revoked,
     /// The peer's close frame, with a code or without.
     ByPeer { with_code: bool },
 }

@@ -143,14 +143,16 @@ pub(super) fn parse_logged_key(bytes: &[u8]) -> Result<(u64, &[u8]), Damaged> {
 const EXCLUDE: u8 = 1;
 const ID: u8 = 2;
 const EVENT: u8 = 4;
+const USER: u8 = 8;
 
 /// A publication's row; its offset is in the key.
 pub(super) fn publication(kept: &Kept) -> Vec<u8> {
-    let Payload { event, data } = &*kept.payload;
+    let Payload { event, data, user } = &*kept.payload;
     let mut bytes = Vec::with_capacity(64 + data.get().len());
     bytes.extend_from_slice(&kept.at.to_be_bytes());
     let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
-    bytes.push(flag(kept.exclude.is_some(), EXCLUDE) | flag(kept.id.is_some(), ID) | flag(event.is_some(), EVENT));
+    let exclude_and_id = flag(kept.exclude.is_some(), EXCLUDE) | flag(kept.id.is_some(), ID);
+    bytes.push(exclude_and_id | flag(event.is_some(), EVENT) | flag(user.is_some(), USER));
     if let Some(exclude) = &kept.exclude {
         bytes.extend_from_slice(exclude.as_bytes());
     }
@@ -159,6 +161,9 @@ pub(super) fn publication(kept: &Kept) -> Vec<u8> {
     }
     if let Some(event) = event {
         push_text(&mut bytes, event.as_str());
+    }
+    if let Some(user) = user {
+        push_text(&mut bytes, user.as_str());
     }
     bytes.extend_from_slice(data.get().as_bytes());
     bytes
@@ -173,8 +178,9 @@ pub(super) fn parse_publication(offset: u64, bytes: &[u8]) -> Result<Kept, Damag
     let exclude = if has(EXCLUDE) { Some(ConnectionId::from_bytes(cursor.array()?)) } else { None };
     let id = if has(ID) { Some(cursor.text()?.into()) } else { None };
     let event = if has(EVENT) { Some(EventName::parse(cursor.text()?).map_err(|_| Damaged)?) } else { None };
+    let user = if has(USER) { Some(UserId::parse(cursor.text()?).map_err(|_| Damaged)?) } else { None };
     let data = RawValue::from_string(text(cursor.0)?.to_owned()).map_err(|_| Damaged)?;
-    Ok(Kept { offset, at, payload: Arc::new(Payload { event, data }), exclude, id })
+    Ok(Kept { offset, at, payload: Arc::new(Payload { event, data, user }), exclude, id })
 }
 
 /// When a publication was made; the start of its row.
@@ -188,14 +194,15 @@ mod tests {
 
     #[test]
     fn rows_come_back_as_they_were() {
-        for (event, exclude, id) in [
-            (None, None, None),
-            (Some("order.paid"), Some(ConnectionId::from_bytes([9; 18])), Some("a1")),
-            (Some("é"), None, Some("")),
+        for (event, exclude, id, user) in [
+            (None, None, None, None),
+            (Some("order.paid"), Some(ConnectionId::from_bytes([9; 18])), Some("a1"), None),
+            (Some("é"), None, Some(""), Some("u7")),
         ] {
+            let user = user.map(|user| UserId::parse(user).unwrap());
             let event = event.map(|event| EventName::parse(event).unwrap());
             let data = RawValue::from_string("{\"a\": [1,  2]}".to_owned()).unwrap();
-            let payload = Arc::new(Payload { event, data });
+            let payload = Arc::new(Payload { event, data, user });
             let kept = Kept { offset: 7, at: 1_700_000_000_000, payload, exclude, id: id.map(Into::into) };
             let back = parse_publication(7, &publication(&kept)).unwrap();
             assert_eq!(format!("{back:?}"), format!("{kept:?}"));

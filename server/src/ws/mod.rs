@@ -6,4 +6,4 @@ mod frame;
 
 pub use decode::{Decoder, Event, Limits, Violation};
 pub use deflate::{Deflate, negotiate};
-pub use frame::{close_frame, ping_frame, pong_frame, text_frame};
+pub use frame::{close_frame, close_frame_because, ping_frame, pong_frame, text_frame};

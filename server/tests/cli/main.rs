@@ -8,3 +8,4 @@ mod program;
 mod reload;
 mod start;
 mod talk;
+mod token;

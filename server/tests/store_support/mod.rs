@@ -31,7 +31,7 @@ pub fn stream(name: &str) -> Arc<Stream> {
 
 pub fn payload(data: &str) -> Arc<Payload> {
     let data = RawValue::from_string(serde_json::to_string(data).unwrap()).unwrap();
-    Arc::new(Payload { event: None, data })
+    Arc::new(Payload { event: None, data, user: None })
 }
 
 pub fn text(kept: &Kept) -> String {
