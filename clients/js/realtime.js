@@ -724,6 +724,15 @@ class RealtimeError extends Error {
   }
 }
 
+/**
+ * Whether what was refused with this code had better be sent again a little later.
+ *
+ * @param {string} code
+ */
+function isTemporary(code) {
+  return code === 'rate_limited' || code === 'unavailable';
+}
+
 /** @param {string} channel */
 function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
@@ -1101,7 +1110,6 @@ async function read(answer) {
 const BATCH = 50;
 /** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
 const RETRY = 1_000;
-const TEMPORARY = ['rate_limited', 'unavailable'];
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
@@ -1274,7 +1282,7 @@ class Channels {
   /** @param {{id?: number, channel?: string, code: string, message: string}} error */
   #refused({ id, channel: name, code, message }) {
     const error = new RealtimeError(code, message, name);
-    const retry = TEMPORARY.includes(code);
+    const retry = isTemporary(code);
     const answered = this.#requests.refused(id, error, retry);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
@@ -1762,6 +1770,8 @@ class Personal {
 
 const UNAUTHORIZED = 4001;
 const EXPIRED = 4004;
+/** Wait (ms) before a token is shown again that the server could not look at. */
+const AGAIN = 1_000;
 
 /**
  * @typedef {object} IdentityWire
@@ -1875,6 +1885,10 @@ class Identity {
    * @param {{code: string, message: string}} error
    */
   refused({ code, message }) {
+    if (isTemporary(code)) {
+      this.#timer = setTimeout(() => this.introduce(), AGAIN);
+      return;
+    }
     const token = this.#token;
     const mends = token?.renewable ? !token.fresh : code === 'token_expired';
     if (!mends) this.#wire.fail(new RealtimeError(code, message));

@@ -7,7 +7,7 @@
  * @import {Positions} from './positions.js'
  */
 import { Channel } from './channel.js';
-import { RealtimeError } from './checks.js';
+import { RealtimeError, isTemporary } from './checks.js';
 import { Ids } from './ids.js';
 import { Requests } from './requests.js';
 import { Token } from './token.js';
@@ -16,7 +16,6 @@ import { Token } from './token.js';
 const BATCH = 50;
 /** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
 const RETRY = 1_000;
-const TEMPORARY = ['rate_limited', 'unavailable'];
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
@@ -189,7 +188,7 @@ export class Channels {
   /** @param {{id?: number, channel?: string, code: string, message: string}} error */
   #refused({ id, channel: name, code, message }) {
     const error = new RealtimeError(code, message, name);
-    const retry = TEMPORARY.includes(code);
+    const retry = isTemporary(code);
     const answered = this.#requests.refused(id, error, retry);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,

@@ -24,6 +24,15 @@ export class RealtimeError extends Error {
   }
 }
 
+/**
+ * Whether what was refused with this code had better be sent again a little later.
+ *
+ * @param {string} code
+ */
+export function isTemporary(code) {
+  return code === 'rate_limited' || code === 'unavailable';
+}
+
 /** @param {string} channel */
 export function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);

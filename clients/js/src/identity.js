@@ -5,12 +5,14 @@
  * @import {Message, Missed, Since, TokenSource} from '../realtime.js'
  * @import {Positions} from './positions.js'
  */
-import { RealtimeError } from './checks.js';
+import { RealtimeError, isTemporary } from './checks.js';
 import { Personal } from './personal.js';
 import { Token, subject } from './token.js';
 
 const UNAUTHORIZED = 4001;
 const EXPIRED = 4004;
+/** Wait (ms) before a token is shown again that the server could not look at. */
+const AGAIN = 1_000;
 
 /**
  * @typedef {object} IdentityWire
@@ -124,6 +126,10 @@ export class Identity {
    * @param {{code: string, message: string}} error
    */
   refused({ code, message }) {
+    if (isTemporary(code)) {
+      this.#timer = setTimeout(() => this.introduce(), AGAIN);
+      return;
+    }
     const token = this.#token;
     const mends = token?.renewable ? !token.fresh : code === 'token_expired';
     if (!mends) this.#wire.fail(new RealtimeError(code, message));

@@ -147,6 +147,19 @@ test('a function that fails is told and asked again', async () => {
   assert.equal(connection.received.length, 1);
 });
 
+test('several subscribers wait for one answer, and are told of a failure once', async () => {
+  await guarded();
+  const connection = await connected();
+  await follow('private-a', ['held', A]);
+  await page.until(() => window.bring);
+  await page.run(() => {
+    window.rt.subscribe('private-a', () => {}).on('error', ({ code }) => window.log.push(`other ${code}`));
+  });
+  await page.run(() => window.bring(Promise.reject(new Error('x'))));
+  assert.deepEqual(await logged(3), ['token_failed', 'other token_failed', 'subscribed']);
+  assert.equal(connection.received.length, 1);
+});
+
 test('who leaves before the token is there has never been there', async () => {
   await guarded();
   const connection = await connected();

@@ -282,6 +282,23 @@ for (const [code, number, reconnect] of [
   });
 }
 
+test('a token that the server cannot look at yet is shown again, here or on the next connection', async () => {
+  const answers = [
+    ({ id }) => [{ type: 'error', id, code: 'unavailable', message: 'm' }],
+    ({ id }) => [
+      { type: 'error', id, code: 'unavailable', message: 'm' },
+      { type: 'disconnect', code: 4012, reason: 'going away', reconnect: true },
+    ],
+    ({ id }) => [{ type: 'connected', id, user: 'u7', expires: null }],
+  ];
+  await otherServer({ connect: (command) => answers.shift()(command) });
+  const first = await connected({ answers: [A, B] });
+  assert.deepEqual([await shown(first), (await first.next()).type, await shown(first)], [A, 'subscribe', A]);
+  assert.equal(await shown(await server.accept()), A);
+  await user('u7');
+  assert.deepEqual([await errors(), await page.run(() => window.asked)], [[], 1]);
+});
+
 test('new tokens that have always expired already are told', async () => {
   await otherServer({ connect: () => [] });
   refuse(await connected({ answers: [A, B] }), 'token_expired', 4004, true);
