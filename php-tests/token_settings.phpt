@@ -29,8 +29,8 @@ $dumped = run_php($secret, '-d', 'zend.exception_ignore_args=0', '-r', '
 var_dump(str_contains($dumped, 'LogicException'), str_contains($shown . $info . $dumped, 'secret-'));
 ?>
 --EXPECT--
-realtime.token_secret is not set: write realtime.token_secret="…" into php.ini, with the secret that the server has in [tokens]; make one with: openssl rand -hex 32
-realtime.token_secret has 17 bytes, and must have at least 32; make one with: openssl rand -hex 32
+realtime.token_secret is not set: write realtime.token_secret="…" into php.ini, with the secret that the server has as tokens.secret; make one with: realtime-server token --new-secret
+realtime.token_secret has 17 bytes, and must have at least 32; make one with: realtime-server token --new-secret
 {"alg":"HS256","typ":"JWT","kid":"2026"} {"sub":"u7","aud":"shop","iat":TIME,"exp":TIME}
 bool(false)
 bool(false)

@@ -67,7 +67,7 @@ fn secret() -> PhpResult<Secret> {
     if setting.is_empty() {
         return Err(wrong(
             "realtime.token_secret is not set: write realtime.token_secret=\"…\" into php.ini, with the secret that \
-             the server has in [tokens]; make one with: openssl rand -hex 32"
+             the server has as tokens.secret; make one with: realtime-server token --new-secret"
                 .to_owned(),
         ));
     }
