@@ -13,6 +13,7 @@ mod json;
 mod question;
 mod receipt;
 mod reflection;
+mod token;
 mod zend;
 
 use std::cell::RefCell;

@@ -91,14 +91,14 @@ impl Entry {
         matches!(self.state, State::Waiting(now) if now == outgoing)
     }
 
-    /// Asking again for what changes nothing is always right.
-    pub(crate) fn changes_nothing(&self) -> bool {
+    /// Asking again for what publishes nothing is always right.
+    pub(crate) fn publishes_nothing(&self) -> bool {
         self.command.first.key.is_none()
     }
 
     /// Broadcasts in it.
     pub(crate) fn broadcasts(&self) -> usize {
-        if self.changes_nothing() { 0 } else { self.command.len() }
+        if self.publishes_nothing() { 0 } else { self.command.len() }
     }
 
     /// When some byte of it was first written.
@@ -152,7 +152,7 @@ impl Entry {
     /// What becomes of it when its connection breaks.
     pub(crate) fn break_off(&mut self, cause: &BrokenCause) {
         if self.is(Outgoing::Written) {
-            let again = self.changes_nothing() || self.ttl.is_some();
+            let again = self.publishes_nothing() || self.ttl.is_some();
             self.state = match cause {
                 BrokenCause::Closed | BrokenCause::TooLarge | BrokenCause::Io(_) if again => {
                     State::Waiting(Outgoing::Again)
@@ -164,7 +164,7 @@ impl Entry {
 
     /// What becomes of it at a new connection, to a server that knows keys for `ttl`.
     pub(crate) fn resume(&mut self, now: Instant, ttl: Option<Duration>) {
-        if !self.is(Outgoing::Again) || self.changes_nothing() {
+        if !self.is(Outgoing::Again) || self.publishes_nothing() {
             return;
         }
         let age = self.written.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));

@@ -119,7 +119,7 @@ impl Queue {
         if !heads.iter().map(|head| head.id).eq(entry.command.parts().map(|part| Some(part.id))) {
             return Err(nonsense("an array of replies that does not answer its commands"));
         }
-        if !entry.changes_nothing() {
+        if !entry.publishes_nothing() {
             let refused = heads.iter().filter(|head| head.is_error()).count();
             counters.failed.add(refused);
             counters.acknowledged.add(heads.len() - refused);
