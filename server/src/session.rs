@@ -16,7 +16,7 @@ use crate::hub::Who;
 use crate::limits::{Allowance, Cost};
 use crate::policy::Policy;
 use crate::rules::{Standing, Verb};
-use crate::token::{Claims, Refused, Scope};
+use crate::token::{Claims, Refused, Scope, Verifier};
 
 use self::tokens::{ChannelToken, ConnectionToken, Due, Term};
 
@@ -233,9 +233,7 @@ impl Session {
     }
 
     fn needs_token(&self, policy: &Policy) -> bool {
-        self.publisher.is_none()
-            && self.token.is_none()
-            && policy.tokens.as_ref().is_some_and(|tokens| tokens.is_required())
+        self.publisher.is_none() && self.token.is_none() && policy.tokens.as_ref().is_some_and(Verifier::is_required)
     }
 
     /// After how long [`Self::on_time`] is to be called.

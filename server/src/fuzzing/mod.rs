@@ -23,8 +23,11 @@ use crate::config::{Config, load_text};
 use crate::policy::Policy;
 use crate::token::Revocations;
 
+/// What is fuzzed with arbitrary bytes.
+pub type Target = fn(&[u8]);
+
 /// A target by its name, as in `fuzz/fuzz_targets/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("frames", frames),
     ("client", client),
     ("publisher", publisher),

@@ -47,7 +47,7 @@ pub(crate) async fn answer_body(shared: &Arc<Shared>, grant: &Grant, body: &[u8]
     use http_body_util::BodyExt;
     let answer = routes::answer_body(shared, grant, body).await.unwrap_or_else(routes::Refusal::into_response);
     let status = answer.status().as_u16();
-    (status, answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default())
+    (status, answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default())
 }
 
 /// A listener of either kind.

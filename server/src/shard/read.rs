@@ -248,6 +248,7 @@ impl Shard {
 pub(super) const REVOKED: &str = "token revoked";
 
 /// Why a connection ends.
+#[derive(Clone, Copy)]
 pub(super) enum End {
     /// The server's decision.
     ByUs(CloseCode),
