@@ -58,7 +58,7 @@ impl Planner<'_> {
         let (index, offset) = (self.plan.published.len(), self.append(write));
         let row = SentRow { sent, digest: key.digest, offset, at: now };
         let Plan { windows, changes, .. } = &mut self.plan;
-        windows.add(&self.state.windows, changes, process, row, index, now.saturating_add(ttl));
+        windows.add(&self.state.windows, changes, &process, (row, index), now.saturating_add(ttl));
         Ok(Answer::Published(index))
     }
 
