@@ -4,26 +4,22 @@
 //! What a connection has used is its own. What users and addresses have used is in tables that all shards share, touched
 //! once per command and never per delivery. An entry is kept only while it makes a difference, seconds at most.
 
-use std::array;
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+mod used;
+
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use realtime_protocol::{ClientCommand, UserId};
 
 use crate::config::{Config, SharedRates};
 use crate::gate::Origin;
-use crate::rate::{Bucket, Rate};
+use crate::rate::Rate;
 
-const STRIPES: usize = 32;
-/// Most entries of one stripe: 262,144 users, and as many addresses. Who is more than that is held to the rates of its
-/// connection only; that many need a network of a quarter million /64s, all of them sending at the same time.
-const MAX_ENTRIES: usize = 8_192;
-/// Turns of [`Limiter::tick`] from one summary to the next.
+use self::used::{Table, Used};
+
+/// Turns of [`Limits::tick`] from one summary to the next.
 const SUMMARY: usize = 600;
 
 /// What is limited.
@@ -82,25 +78,6 @@ impl Cost {
             ClientCommand::Publish { .. } | ClientCommand::Broadcast(_) => Self([1, 0, 1]),
             _ => Self::COMMAND,
         }
-    }
-}
-
-/// What was used, by kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Used([Bucket; 3]);
-
-impl Used {
-    fn take(&mut self, now: Instant, rates: &[Rate; 3], cost: Cost) -> Result<(), (Kind, Duration)> {
-        for (((bucket, rate), count), kind) in self.0.iter_mut().zip(rates).zip(cost.0).zip(Kind::ALL) {
-            if count > 0 {
-                bucket.take(now, *rate, count).map_err(|wait| (kind, wait))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_unused(&self, now: Instant) -> bool {
-        self.0.iter().all(|bucket| bucket.is_unused(now))
     }
 }
 
@@ -265,63 +242,6 @@ impl fmt::Display for Summary {
             }
         }
         Ok(())
-    }
-}
-
-/// What many have used, by a hash that nobody outside can foresee.
-#[derive(Debug)]
-struct Table {
-    seed: RandomState,
-    stripes: [Mutex<HashMap<u64, Used>>; STRIPES],
-}
-
-impl Default for Table {
-    fn default() -> Self {
-        Self { seed: RandomState::new(), stripes: array::from_fn(|_| Mutex::default()) }
-    }
-}
-
-impl Table {
-    fn stripe(&self, at: usize) -> MutexGuard<'_, HashMap<u64, Used>> {
-        // An entry is never half-changed, so a poisoned lock guards nothing broken.
-        self.stripes[at % STRIPES].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(
-        &self,
-        now: Instant,
-        rates: &[Rate; 3],
-        cost: Cost,
-        who: Option<&impl Hash>,
-    ) -> Result<(), (Kind, Duration)> {
-        let Some(who) = who else { return Ok(()) };
-        let key = self.seed.hash_one(who);
-        let mut stripe = self.stripe(key as usize);
-        // Looking for room here would cost each of many strangers' commands a walk over all of it; the sweep makes room.
-        if stripe.len() >= MAX_ENTRIES && !stripe.contains_key(&key) {
-            return Ok(());
-        }
-        match stripe.entry(key) {
-            Entry::Occupied(mut known) => known.get_mut().take(now, rates, cost),
-            Entry::Vacant(new) => {
-                let mut used = Used::default();
-                used.take(now, rates, cost)?;
-                if !used.is_unused(now) {
-                    new.insert(used);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Forgets what makes no difference any more, stripe by stripe: `turn` counts the calls.
-    fn sweep(&self, turn: usize, now: Instant) {
-        let mut stripe = self.stripe(turn);
-        stripe.retain(|_, used| !used.is_unused(now));
-        if stripe.len() <= stripe.capacity() / 4 {
-            let keep = stripe.len() * 2;
-            stripe.shrink_to(keep);
-        }
     }
 }
 

@@ -73,7 +73,7 @@ fn both_versions_are_read_and_what_follows_is_as_without() {
 }
 
 #[test]
-fn a_health_check_of_the_proxys_own_is_answered() {
+fn a_proxy_that_looks_whether_the_server_is_well_is_answered() {
     let server = behind(Config { max_connections_per_address: 1, ..config() });
     let local = v2(0, 0, &[]);
     assert_eq!(ask(&server, &local, &request("GET /health/ready", &[])), Some(200));

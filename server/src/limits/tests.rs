@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::used::{MAX_ENTRIES, STRIPES};
 use super::*;
 
 fn rates(commands: usize, subscriptions: usize, publications: usize) -> SharedRates {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use realtime_protocol::CloseCode;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Shard;
 use super::connection::Connection;
@@ -14,19 +14,24 @@ impl Shard {
     pub(super) fn renew_grants(self: &Rc<Self>) {
         let publishers: Vec<_> =
             self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.publishes()).cloned().collect();
-        for connection in publishers {
-            self.renew_grant(&connection);
+        let closed = publishers.iter().filter(|connection| !self.renew_grant(connection)).count();
+        if closed > 0 {
+            info!(closed, "closed publishers whose key is no longer in the configuration");
         }
     }
 
-    /// The same for one connection.
-    pub(super) fn renew_grant(self: &Rc<Self>, connection: &Rc<Connection>) {
-        let Some(held) = connection.grant() else { return };
+    /// The same for one connection; whether it stays.
+    pub(super) fn renew_grant(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
+        let Some(held) = connection.grant() else { return true };
         match self.shared.policy.load().grants.renewed(&held) {
-            Some(now) => connection.set_grant(now.clone()),
+            Some(now) => {
+                connection.set_grant(now.clone());
+                true
+            }
             None => {
-                info!(publisher = held.name(), "closing a publisher whose key is no longer in the configuration");
+                debug!(publisher = held.name(), "its key is no longer in the configuration");
                 self.close(connection, CloseCode::Unauthorized);
+                false
             }
         }
     }

@@ -28,6 +28,31 @@ fn sighup_takes_over_a_new_key_and_new_rules() {
 }
 
 #[test]
+fn sighup_takes_over_publishers_and_closes_those_who_are_gone() {
+    let setup = Setup::new("");
+    let (_, main) = setup.key_file("main");
+    let (shop_key, shop) = setup.key_file("shop");
+    let publisher = format!("[[publishers]]\nname = \"shop\"\nkey_file = {shop:?}\nchannels = [\"c\"]\n");
+    setup.write("realtime.toml", &format!("publisher_key_file = {main:?}\n"));
+    let mut server = setup.start(&[]);
+    assert!(publishes(&setup, &server, &main) && !publishes(&setup, &server, &shop));
+    setup.write("realtime.toml", &format!("publisher_key_file = {main:?}\n{publisher}"));
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reloaded the publisher keys");
+    assert!(publishes(&setup, &server, &main) && publishes(&setup, &server, &shop));
+    let url = format!("ws://{}", server.address);
+    let mut tail = Running::spawn(setup.command(&["tail", "--url", &url, "--key-file", &shop, "c"]));
+    tail.wait_for("subscribed to c");
+    setup.write("realtime.toml", &format!("publisher_key_file = {main:?}\n"));
+    server.signal(Signal::SIGHUP);
+    server.wait_for("closed publishers whose key is no longer in the configuration");
+    let outcome = tail.end();
+    assert!(outcome.code == Some(1) && !outcome.err.contains(shop_key.secret()), "{outcome:?}");
+    assert!(publishes(&setup, &server, &main) && !publishes(&setup, &server, &shop));
+    server.stop();
+}
+
+#[test]
 fn a_reload_with_mistakes_names_them_and_changes_nothing() {
     let setup = Setup::new("");
     let (_, key) = setup.key_file("key");
