@@ -303,7 +303,7 @@ pub static KEYS: &[Key] = &[
         "handshake_timeout",
         Group::Limits,
         Field::Duration(at!(handshake_timeout), Duration::from_millis(100)..=HOUR),
-        "Time that a request's head and body, or an upgrade, may take.",
+        "Time that a TLS handshake and a request's head may take together, and time for a body.",
     ),
     key(
         "max_handshakes",
