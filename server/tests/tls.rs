@@ -296,6 +296,8 @@ fn a_stop_says_goodbye_to_browsers_and_answers_who_has_begun() {
     let mut browser = Secure::browser(&server, &client);
     let mut idle = https(&server, &client);
     assert!(idle.stays());
+    let mut begun = https(&server, &client);
+    begun.send("GET /health/live HTTP/1.1\r\nHost: localhost\r\n");
     server.begin_stop();
     let closed = loop {
         match browser.socket.read().unwrap() {
@@ -305,6 +307,7 @@ fn a_stop_says_goodbye_to_browsers_and_answers_who_has_begun() {
     };
     assert_eq!(u16::from(closed.code), 4012);
     assert!(ends_cleanly(&mut idle.stream), "an idle connection does not hold up the stop");
+    assert_eq!(begun.ask("\r\n").status, 200);
     // The close is answered by the next read.
     let _ = browser.socket.read();
     server.stop();

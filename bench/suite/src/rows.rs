@@ -23,8 +23,9 @@ pub(crate) struct Row {
     pub(crate) session: fn(&Bench) -> Session,
 }
 
-const OURS: Kind = Kind::Ours(Options { shards: 1, lifted: Lifted::Nothing });
-const TWO_SHARDS: Kind = Kind::Ours(Options { shards: 2, lifted: Lifted::Nothing });
+const OURS: Kind = Kind::Ours(Options { shards: 1, lifted: Lifted::Nothing, tls: false });
+const TWO_SHARDS: Kind = Kind::Ours(Options { shards: 2, lifted: Lifted::Nothing, tls: false });
+const TLS: Kind = Kind::Ours(Options { shards: 1, lifted: Lifted::Nothing, tls: true });
 /// A row that compares our server with the yardstick.
 const PAIRED: Row = Row {
     id: "",
@@ -116,6 +117,35 @@ pub(crate) const ROWS: &[Row] = &[
         target: Some(AtLeast(15_000.0)),
         session: scenario::opening,
         ..ALONE
+    },
+    Row {
+        id: "tls-idle",
+        title: "15,000 idle subscribed connections over TLS: server memory each",
+        target: Some(AtMost(6.0)),
+        session: scenario::idle_over_tls,
+        ..ALONE
+    },
+    Row {
+        id: "tls-opening",
+        title: "opening connections over TLS 1.3 (whole handshake and subscription)",
+        unit: "per second of server CPU",
+        target: Some(AtLeast(2_500.0)),
+        session: scenario::opening_over_tls,
+        ..ALONE
+    },
+    Row {
+        id: "tls-fan-out-1",
+        title: "over TLS: 1,000 subscribers, 128 B, one publication in flight, beside send() without TLS",
+        subject: "ours, TLS",
+        session: |bench| over_tls(bench, 200, 1),
+        ..PAIRED
+    },
+    Row {
+        id: "tls-fan-out-16",
+        title: "over TLS: the same, 16 in flight",
+        subject: "ours, TLS",
+        session: |bench| over_tls(bench, 800, 16),
+        ..PAIRED
     },
     Row {
         id: "ping",
@@ -246,6 +276,12 @@ fn one_in_flight(bench: &Bench) -> Session {
 
 fn sixteen_in_flight(bench: &Bench) -> Session {
     Contest { sides: everybody(bench, 800, 16), metric: Metric::Cpu, rounds: ROUNDS }.session(bench)
+}
+
+fn over_tls(bench: &Bench, publications: usize, window: usize) -> Session {
+    let side = |kind| Side::new(kind, crowd(bench), bench.size(publications, 20), window);
+    let sides = vec![side(Kind::Limit), side(OURS), side(TLS).label("ours, TLS")];
+    Contest { sides, metric: Metric::Cpu, rounds: ROUNDS }.session(bench)
 }
 
 fn hundred_channels(bench: &Bench) -> Session {

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use wsload::{Dialect, Publish, Subscribe, Upgrade};
@@ -36,6 +37,10 @@ pub(crate) struct Arguments {
     /// Where publishers connect, if elsewhere.
     #[arg(long)]
     pub(crate) pub_addr: Option<SocketAddr>,
+    /// Subscribers speak TLS with a server for localhost that has the certificate in this file; publishers stay plain,
+    /// so they need `--pub-addr`.
+    #[arg(long, requires = "pub_addr")]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Path of the publishers' upgrade or requests; that of the subscribers if absent.
     #[arg(long)]
     pub_path: Option<String>,

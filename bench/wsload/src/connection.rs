@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use memchr::memmem;
-use mio::net::TcpStream;
 
 use crate::LoadError;
 use crate::frame;
+use crate::secure::Socket;
 use crate::stamp::Deliveries;
 
 /// How a subscriber's bytes divide into messages.
@@ -19,7 +19,7 @@ pub(crate) enum Wire {
 
 /// A subscriber.
 pub(crate) struct Connection {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Socket,
     /// The incomplete end of what was read.
     rest: Vec<u8>,
     /// What follows the upgrade; `None` once it was sent.
@@ -38,7 +38,7 @@ pub(crate) struct Ear<'a> {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: TcpStream, after_upgrade: Vec<u8>) -> Self {
+    pub(crate) fn new(socket: Socket, after_upgrade: Vec<u8>) -> Self {
         Self { socket, rest: Vec::new(), after_upgrade: Some(after_upgrade), awaited: 1, open: true }
     }
 

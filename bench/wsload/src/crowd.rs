@@ -2,12 +2,14 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::connection::{Connection, Ear};
+use crate::secure::{Socket, Tls};
 use crate::stamp::Deliveries;
 use crate::{Dialect, LoadError, Probe, socket};
 
@@ -21,6 +23,7 @@ const READ: usize = 256 << 10;
 pub struct Crowd {
     address: SocketAddr,
     dialect: Dialect,
+    tls: Option<Tls>,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -44,6 +47,7 @@ impl Crowd {
             address,
             words: dialect.ready().to_vec(),
             dialect,
+            tls: None,
             poll: Poll::new().map_err(LoadError::io("make an epoll"))?,
             events: Events::with_capacity(4096),
             buffer: vec![0; READ],
@@ -54,6 +58,12 @@ impl Crowd {
             deliveries: Deliveries::default(),
             probe: None,
         })
+    }
+
+    /// The same over TLS, with a server that has the certificate in this file, for localhost. What its publishers
+    /// say stays plain: they connect elsewhere.
+    pub fn over_tls(address: SocketAddr, dialect: Dialect, certificate: &Path) -> Result<Self, LoadError> {
+        Ok(Self { tls: Some(Tls::trusting(certificate)?), ..Self::new(address, dialect)? })
     }
 
     /// How this crowd speaks.
@@ -167,7 +177,7 @@ impl Crowd {
 
     fn connect(&mut self, hello: &[u8]) -> Result<(), LoadError> {
         let index = self.connections.len();
-        let mut socket = socket::connect(self.address)?;
+        let mut socket = Socket::new(socket::connect(self.address)?, self.tls.as_ref())?;
         let token = Token(index);
         self.poll
             .registry()
@@ -251,7 +261,7 @@ fn drain(connection: &mut Connection, ending: bool, buffer: &mut [u8], mut ear: 
                 connection.receive(&buffer[..read], &mut ear)?;
                 // mio's epoll is edge-triggered: less than was asked for means that nothing is left, except perhaps the
                 // end of the stream, which the same event announced.
-                if read < buffer.len() && !ending {
+                if read < buffer.len() && !ending && connection.socket.tells_its_end() {
                     return Ok(true);
                 }
             }

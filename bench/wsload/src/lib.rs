@@ -15,6 +15,7 @@ mod post;
 mod probe;
 mod publisher;
 mod pusher;
+mod secure;
 mod socket;
 pub mod stamp;
 

@@ -38,7 +38,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
 /// Opens the subscribers and tells what that cost.
 fn open(arguments: &Arguments, server: &Account) -> Result<Crowd, Box<dyn Error>> {
     let (memory, cpu, start) = (server.memory()?.resident, server.cpu()?, Instant::now());
-    let mut crowd = Crowd::new(arguments.addr, arguments.dialect()?)?;
+    let mut crowd = match &arguments.tls_ca {
+        None => Crowd::new(arguments.addr, arguments.dialect()?)?,
+        Some(certificate) => Crowd::over_tls(arguments.addr, arguments.dialect()?, certificate)?,
+    };
     crowd.open(arguments.subs, arguments.opening, Duration::from_secs(arguments.limit))?;
     let (seconds, subscribers) = (start.elapsed().as_secs_f64(), arguments.subs as f64);
     let now = server.memory()?.resident;

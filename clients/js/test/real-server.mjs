@@ -42,7 +42,8 @@ export class RealServer {
     this.#process = child;
     this.#ended = once(child, 'exit');
     process.once('exit', this.#kill);
-    this.#port = await listeningPort(child);
+    const tls = 'REALTIME_TLS_LISTEN' in settings;
+    [this.#port, this.tlsPort] = await listeningPorts(child, tls ? ['on', 'with TLS on'] : ['on']);
     return this;
   }
 
@@ -79,16 +80,21 @@ export class RealServer {
   }
 }
 
-/** The port that the log says it listens on. The rest of the log is read too, or the pipe would fill up. */
-function listeningPort(child) {
+/**
+ * The ports that the log says it listens `on`, and `with TLS on`. The rest of the log is read too, or the pipe would fill
+ * up.
+ */
+function listeningPorts(child, ways) {
   const said = [];
+  const ports = new Map();
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${said.join('\n')}`)));
     createInterface({ input: child.stderr }).on('line', (line) => {
       said.push(line);
-      const found = /listening on [^\s]*:(\d+)/.exec(line);
-      if (found) resolve(Number(found[1]));
+      const found = /listening ((?:with TLS )?on) [^\s]*:(\d+)/.exec(line);
+      if (found) ports.set(found[1], Number(found[2]));
+      if (ways.every((way) => ports.has(way))) resolve(ways.map((way) => ports.get(way)));
     });
   });
 }

@@ -395,7 +395,8 @@ pub static KEYS: &[Key] = &[
         "handshake_timeout",
         Group::Limits,
         Field::Duration(at!(handshake_timeout), Duration::from_millis(100)..=HOUR),
-        "Time that a request's head, its body, an upgrade, and a header of the PROXY protocol may take, each.",
+        "Time that a TLS handshake and a request's head may take together, and time for a body, for a header of the \
+             PROXY protocol, and until a token is shown where one is required.",
     ),
     key(
         "max_handshakes",

@@ -158,10 +158,11 @@ impl Running {
             channels => Some(memory::other_channels(&subject, channels)?),
         };
         let open = || {
-            let mut crowd = Crowd::new(subject.address, side.dialect())?;
+            let mut crowd = subject.crowd(side.dialect())?;
             crowd.open(side.subscribers, OPENING, PATIENCE)?;
-            let publishers =
-                (0..side.publishers).map(|number| Publisher::connect(&crowd, number)).collect::<Result<Vec<_>, _>>()?;
+            let publishers = (0..side.publishers)
+                .map(|number| Publisher::connect_to(&crowd, number, subject.address))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok((crowd, publishers))
         };
         let (crowd, publishers) = open().map_err(failed)?;

@@ -18,10 +18,18 @@ const WARM_UP: usize = 200;
 
 /// KiB of server memory per idle, subscribed connection.
 pub(crate) fn idle(bench: &Bench) -> Session {
+    idle_on(bench, &[Kind::Ours(Options::default()), Kind::Redis, Kind::Nchan])
+}
+
+/// The same over TLS.
+pub(crate) fn idle_over_tls(bench: &Bench) -> Session {
+    idle_on(bench, &[Kind::Ours(Options { tls: true, ..Options::default() })])
+}
+
+fn idle_on(bench: &Bench, kinds: &[Kind]) -> Session {
     let count = bench.size(15_000, 500);
     let mut samples = Samples::new();
-    let kinds = [Kind::Ours(Options::default()), Kind::Redis, Kind::Nchan];
-    for kind in kinds.into_iter().filter(|kind| kind.installed()) {
+    for kind in kinds.iter().copied().filter(|kind| kind.installed()) {
         let subject = kind.start(bench)?;
         let before = resident(&subject)?;
         let mut crowd = open(kind, &subject, count)?;
@@ -139,7 +147,7 @@ fn unsubscribe(names: &[String]) -> Vec<u8> {
 }
 
 fn open(kind: Kind, subject: &Subject, count: usize) -> Result<Crowd, SuiteError> {
-    let mut crowd = Crowd::new(subject.address, kind.dialect(1)).map_err(SuiteError::load(kind.name()))?;
+    let mut crowd = subject.crowd(kind.dialect(1)).map_err(SuiteError::load(kind.name()))?;
     crowd.open(count, OPENING, PATIENCE).map_err(|error| {
         eprintln!("{}: {}", kind.name(), subject.log_tail());
         SuiteError::load(kind.name())(error)

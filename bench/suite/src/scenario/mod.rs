@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use crate::error::SuiteError;
 
 pub(crate) use contest::{Contest, Metric, Side};
-pub(crate) use memory::{churn, handshakes_closed, handshakes_held, idle};
-pub(crate) use opening::opening;
+pub(crate) use memory::{churn, handshakes_closed, handshakes_held, idle, idle_over_tls};
+pub(crate) use opening::{opening, opening_over_tls};
 pub(crate) use ping::ping_during_fan_out;
 pub(crate) use post::posts;
 pub(crate) use slow_reader::{slow_reader_latency, slow_reader_memory};

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use wsload::Crowd;
-
 use super::{Samples, Session, sample};
 use crate::bench::{Bench, OPENING, PATIENCE};
 use crate::error::SuiteError;
@@ -13,10 +11,17 @@ const ROUNDS: usize = 4;
 
 /// Handshake and subscription, connections per second of server CPU.
 pub(crate) fn opening(bench: &Bench) -> Session {
-    let count = bench.size(8_000, 300);
-    let kinds = [Kind::Ours(Options::default()), Kind::Nchan];
+    open_and_close(bench, bench.size(8_000, 300), &[Kind::Ours(Options::default()), Kind::Nchan])
+}
+
+/// The same over TLS; every handshake is a whole one.
+pub(crate) fn opening_over_tls(bench: &Bench) -> Session {
+    open_and_close(bench, bench.size(3_000, 100), &[Kind::Ours(Options { tls: true, ..Options::default() })])
+}
+
+fn open_and_close(bench: &Bench, count: usize, kinds: &[Kind]) -> Session {
     let mut subjects = Vec::new();
-    for kind in kinds.into_iter().filter(|kind| kind.installed()) {
+    for kind in kinds.iter().copied().filter(|kind| kind.installed()) {
         subjects.push((kind, kind.start(bench)?));
     }
     let mut samples = Samples::new();
@@ -24,7 +29,7 @@ pub(crate) fn opening(bench: &Bench) -> Session {
         for (kind, subject) in &subjects {
             let failed = || SuiteError::load(kind.name());
             let account = || subject.account.cpu().map_err(SuiteError::io("account"));
-            let mut crowd = Crowd::new(subject.address, kind.dialect(1)).map_err(failed())?;
+            let mut crowd = subject.crowd(kind.dialect(1)).map_err(failed())?;
             let before = account()?;
             crowd.open(count, OPENING, PATIENCE).map_err(failed())?;
             let cpu = account()? - before;

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use wsload::Dialect;
 use wsload::account::Account;
+use wsload::{Crowd, Dialect, LoadError};
 
 use crate::bench::{Bench, SERVER_CORE};
 use crate::error::SuiteError;
@@ -45,8 +45,10 @@ pub(crate) struct Subject {
     name: &'static str,
     child: Child,
     log: PathBuf,
-    /// Where it listens.
+    /// Where it listens, without TLS.
     pub(crate) address: SocketAddr,
+    /// Where it listens with TLS, and its certificate, where subscribers are to speak TLS.
+    pub(crate) tls: Option<(SocketAddr, PathBuf)>,
     /// The processes that do the work.
     pub(crate) account: Account,
 }
@@ -116,11 +118,11 @@ fn spawn(bench: &Bench, name: &'static str, command: &Command, ready: &Ready) ->
     let child = pinned.spawn().map_err(failed("start"))?;
     let account = Account::new([child.id()]);
     // Owned from here on, so that whatever fails ends the process.
-    let mut subject = Subject { name, child, log, address: SocketAddr::from(([127, 0, 0, 1], 0)), account };
+    let mut subject = Subject { name, child, log, address: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None, account };
     let deadline = Instant::now() + START;
     loop {
         let address = match ready {
-            Ready::Log => listening(&subject.log),
+            Ready::Log => listening(&subject.log, "listening on "),
             Ready::Port(address) => TcpStream::connect(address).ok().map(|_| *address),
         };
         if let Some(address) = address {
@@ -135,9 +137,9 @@ fn spawn(bench: &Bench, name: &'static str, command: &Command, ready: &Ready) ->
     }
 }
 
-fn listening(log: &Path) -> Option<SocketAddr> {
+fn listening(log: &Path, words: &str) -> Option<SocketAddr> {
     let text = fs::read_to_string(log).ok()?;
-    let words = text.split("listening on ").skip(1);
+    let words = text.split(words).skip(1);
     words.filter_map(|rest| rest.split(|c: char| c.is_whitespace() || c == '\x1b').next()?.parse().ok()).next()
 }
 
@@ -160,6 +162,14 @@ fn in_path(program: &str) -> bool {
 }
 
 impl Subject {
+    /// A crowd for it, over TLS if it speaks that.
+    pub(crate) fn crowd(&self, dialect: Dialect) -> Result<Crowd, LoadError> {
+        match &self.tls {
+            None => Crowd::new(self.address, dialect),
+            Some((address, certificate)) => Crowd::over_tls(*address, dialect, certificate),
+        }
+    }
+
     /// The end of its log, for messages about failures.
     pub(crate) fn log_tail(&self) -> String {
         tail(&self.log)

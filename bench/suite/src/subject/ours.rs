@@ -1,10 +1,12 @@
 //! Our server.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use wsload::{Dialect, Publish, Subscribe, Upgrade};
 
-use super::{Ready, Subject, spawn};
+use super::{Ready, Subject, listening, spawn};
 use crate::bench::Bench;
 use crate::error::SuiteError;
 
@@ -15,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) shards: usize,
     /// Which limits are out of the row's way.
     pub(crate) lifted: Lifted,
+    /// Whether subscribers speak TLS.
+    pub(crate) tls: bool,
 }
 
 /// Limits that a row would run into, since it does in a second what clients do in hours.
@@ -45,7 +49,7 @@ impl Lifted {
 impl Default for Options {
     /// One shard on one core, as the yardstick is one thread; the default limits.
     fn default() -> Self {
-        Self { shards: 1, lifted: Lifted::Nothing }
+        Self { shards: 1, lifted: Lifted::Nothing, tls: false }
     }
 }
 
@@ -90,5 +94,33 @@ pub(super) fn start(bench: &Bench, options: Options) -> Result<Subject, SuiteErr
     command.args(["start", "--dev", "--listen", "127.0.0.1:0", "--unix-socket", "off", "--shards"]);
     command.arg(options.shards.to_string());
     command.envs(options.lifted.variables().iter().copied());
-    spawn(bench, "ours", &command, &Ready::Log)
+    if !options.tls {
+        return spawn(bench, "ours", &command, &Ready::Log);
+    }
+    let certificate = certificate(&bench.scratch)?;
+    command
+        .args(["--tls-listen", "127.0.0.1:0", "--tls-cert"])
+        .arg(&certificate)
+        .arg("--tls-key")
+        .arg(key(&certificate));
+    let mut subject = spawn(bench, "ours", &command, &Ready::Log)?;
+    let address = listening(&subject.log, "listening with TLS on ")
+        .ok_or_else(|| SuiteError::Start { name: "ours", log: subject.log_tail() })?;
+    subject.tls = Some((address, certificate));
+    Ok(subject)
+}
+
+fn key(certificate: &Path) -> PathBuf {
+    certificate.with_extension("key")
+}
+
+/// A certificate for localhost as most servers have it today, ECDSA with P-256, and its key beside it.
+fn certificate(scratch: &Path) -> Result<PathBuf, SuiteError> {
+    let failed = || SuiteError::io("make a certificate");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+        .map_err(|error| failed()(std::io::Error::other(error)))?;
+    let path = scratch.join("tls.pem");
+    fs::write(&path, made.cert.pem()).map_err(failed())?;
+    fs::write(key(&path), made.signing_key.serialize_pem()).map_err(failed())?;
+    Ok(path)
 }
