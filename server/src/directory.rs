@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use realtime_protocol::ConnectionId;
+use smallvec::SmallVec;
 
 /// The random part of a connection's id.
 pub type Tag = [u8; 12];
@@ -28,12 +29,16 @@ pub struct Subscription {
     pub slot: u32,
 }
 
+/// A connection's subscriptions. Few of them lie in the connection itself: a piece of memory of their own, allocated when
+/// most are left again, would keep the page to itself in which short-lived pieces lay before.
+pub type Subscriptions = SmallVec<[Subscription; 2]>;
+
 /// The part of a connection that other threads may look at. It changes only under the lock of the stripe of the stream
 /// concerned, so that a publisher counts exactly those who will receive.
 #[derive(Debug)]
 pub struct Member {
     tag: Tag,
-    subscriptions: Mutex<Vec<Subscription>>,
+    subscriptions: Mutex<Subscriptions>,
 }
 
 impl Member {
@@ -43,7 +48,7 @@ impl Member {
     }
 
     /// The connection's subscriptions.
-    pub fn subscriptions(&self) -> MutexGuard<'_, Vec<Subscription>> {
+    pub fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -51,7 +51,7 @@ fn make(matches: &ArgMatches, config: &TokenConfig) -> Result<(), Failure> {
     let channel = channel.map_err(|error| usage("channel names", &error))?;
     let entries = given("for-channels").into_iter().flat_map(|list| list.split(',')).map(Entry::parse);
     let channels = entries.collect::<Result<Vec<_>, _>>().map_err(|error| usage("channels", &error))?;
-    let info = given("info").map(|text| serde_json::from_str::<&RawValue>(text)).transpose();
+    let info = given("info").map(serde_json::from_str::<&RawValue>).transpose();
     let info = info.map_err(|error| usage("--info is not valid JSON:", &error))?;
     let ttl = parse_duration(given("ttl").unwrap_or_default()).map_err(|error| usage("--ttl:", &error))?;
     let key = key(config, given("kid"))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::Stream;
 use super::history::History;
@@ -10,12 +11,12 @@ use super::members::Members;
 use crate::rules::{StoreKind, StreamRule};
 
 /// Offsets that no publication has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Jump {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
     /// The last offset before it.
-    pub(super) after: u64,
+    pub after: u64,
     /// The last one that is jumped over.
-    pub(super) to: u64,
+    pub to: u64,
 }
 
 /// What is kept of a stream.
@@ -59,7 +60,8 @@ pub(super) struct Entry {
     /// The last jump in the numbering, for a stream on disk that went on where others had left off.
     pub(super) jump: Option<Jump>,
     pub(super) keep: Keep,
-    pub(super) interests: Vec<Interest>,
+    /// In a small stream one, which lies here.
+    pub(super) interests: SmallVec<[Interest; 1]>,
     pub(super) members: Option<Box<Members>>,
 }
 
@@ -79,7 +81,7 @@ impl Entry {
             base: offset,
             jump: None,
             keep,
-            interests: Vec::with_capacity(1),
+            interests: SmallVec::new(),
             members: None,
         }
     }

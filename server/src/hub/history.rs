@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use realtime_protocol::{Mode, Since};
 
-use super::Publication;
+use super::{Jump, Publication};
 use crate::rules::HistoryRule;
 
 /// A stream's last publications, without holes: offset by offset.
@@ -88,6 +88,8 @@ pub struct Extent<'a> {
     pub first: u64,
     /// The newest offset.
     pub top: u64,
+    /// The last jump in the numbering.
+    pub jump: Option<Jump>,
 }
 
 /// From where a subscriber goes on.
@@ -144,11 +146,16 @@ impl Extent<'_> {
             Err(Lost::Epoch)
         } else if offset > self.top {
             Err(Lost::Ahead)
-        } else if offset == self.top || self.first <= offset + 1 {
+        } else if offset == self.top || self.first <= self.reached(offset) + 1 {
             Ok(())
         } else {
             Err(Lost::Trimmed)
         }
+    }
+
+    /// The last offset before which nothing is missed by who stands at `offset`: those in a jump have no publication.
+    fn reached(&self, offset: u64) -> u64 {
+        self.jump.filter(|jump| (jump.after..jump.to).contains(&offset)).map_or(offset, |jump| jump.to)
     }
 
     /// The newest publication carries the whole state, so nothing else is needed.
@@ -168,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    const EXTENT: Extent<'_> = Extent { epoch: "e", base: 10, first: 14, top: 17 };
+    const EXTENT: Extent<'_> = Extent { epoch: "e", base: 10, first: 14, top: 17, jump: None };
 
     fn at(epoch: &str, offset: u64) -> Since {
         Since::At(Position { epoch: epoch.into(), offset })
@@ -189,6 +196,18 @@ mod tests {
             assert_eq!(start(since), Start { offset: 17, recovered: Some(Err(lost)) });
         }
         assert_eq!(EXTENT.start(None, Mode::Stream), Start { offset: 17, recovered: None });
+    }
+
+    #[test]
+    fn offsets_that_no_publication_has_are_not_lost() {
+        let jumped = Extent { jump: Some(Jump { after: 12, to: 13 }), ..EXTENT };
+        let recovered = |extent: Extent<'_>, offset| extent.start(Some(&at("e", offset)), Mode::Stream).recovered;
+        for offset in 12..=17 {
+            assert_eq!(recovered(jumped, offset), Some(Ok(())), "{offset}");
+        }
+        assert_eq!(recovered(jumped, 11), Some(Err(Lost::Trimmed)), "the twelfth is gone");
+        let trimmed = Extent { first: 15, ..jumped };
+        assert_eq!(recovered(trimmed, 12), Some(Err(Lost::Trimmed)), "the fourteenth is gone");
     }
 
     #[test]

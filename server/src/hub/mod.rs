@@ -37,6 +37,7 @@ use self::entry::{Entry, Interest, Keep, Stripe};
 use self::presence::Leaving;
 use self::publish::Woken;
 
+pub use self::entry::Jump;
 pub use self::history::{Extent, Lost, Start};
 pub use self::keys::{KeyRefusal, Keyed, Keys, MAX_SCOPES, Outcome, WINDOW, fingerprint};
 pub use self::members::Who;
@@ -212,7 +213,7 @@ impl Hub {
             Keep::InMemory(history) => history.first(entry.offset),
             Keep::OnDisk { first } => *first,
         };
-        Some(Extent { epoch: self.epoch(entry)?, base: entry.base, first, top: entry.offset })
+        Some(Extent { epoch: self.epoch(entry)?, base: entry.base, first, top: entry.offset, jump: entry.jump })
     }
 
     fn trim(&self, entry: &mut Entry) {

@@ -246,6 +246,12 @@ fn a_stream_on_disk_that_goes_on_elsewhere_tells_what_is_gone_and_what_never_was
     assert!(matches!(pulled(2), Pull::Missed { from: 2, to: 3, .. }), "{:?}", pulled(2));
     assert!(matches!(pulled(4), Pull::Nothing { to: 10 }), "{:?}", pulled(4));
     assert!(matches!(pulled(11), Pull::OnDisk(range) if range == (11..=11)));
+    let recovered = |offset| {
+        let since = Since::At(Position { epoch: (&**hub.disk_epoch()).into(), offset });
+        let cut = subscribe_as(&hub, 0, "disk", Wish { since: Some(&since), ..Wish::default() });
+        cut.standing.unwrap().start.recovered.unwrap()
+    };
+    assert_eq!((recovered(2), recovered(3), recovered(10)), (Err(Lost::Trimmed), Ok(()), Ok(())));
     hub.trimmed(&disk, 12);
     commit(12);
     assert!(matches!(pulled(11), Pull::Missed { from: 11, to: 11, .. }), "{:?}", pulled(11));

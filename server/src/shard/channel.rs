@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::connection::Connection;
 use crate::directory::Subscription;
 use crate::hub::{Publication, Stream};
@@ -35,15 +37,16 @@ pub struct Channel {
     /// The last offset that was passed to subscribers here.
     pub delivered: u64,
     /// Subscribers in stable slots, so that a pass that pauses finds its place again; empty slots are used again.
-    slots: Vec<Option<Subscriber>>,
+    /// Most streams have one, which lies here: room for four, as a vector begins with, would be most of what such a
+    /// stream takes.
+    slots: SmallVec<[Option<Subscriber>; 1]>,
     free: Vec<u32>,
 }
 
 impl Channel {
     /// A stream without subscribers.
     pub fn new(stream: Arc<Stream>, overflow: Overflow, epoch: Option<Arc<str>>, delivered: u64) -> Self {
-        // Most have one subscriber: room for four, as a vector begins with, would be most of what such a channel takes.
-        let slots = Vec::with_capacity(1);
+        let slots = SmallVec::new();
         Self { stream, overflow, epoch, hides_members: false, delivered, slots, free: Vec::new() }
     }
 
@@ -103,7 +106,7 @@ impl Channel {
         if self.slots.len() < SMALL || self.free.len() < self.slots.len() / 4 * 3 {
             return;
         }
-        let kept: Vec<_> = self.slots.drain(..).filter(Option::is_some).collect();
+        let kept: SmallVec<[_; 1]> = self.slots.drain(..).filter(Option::is_some).collect();
         for (slot, subscriber) in kept.iter().flatten().enumerate() {
             let mut subscriptions = subscriber.connection.member.subscriptions();
             if let Some(subscription) = subscriptions.iter_mut().find(|s| s.local == local) {

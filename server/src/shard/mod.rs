@@ -321,7 +321,8 @@ impl Shard {
             let mut subscriptions = connection.member.subscriptions();
             let Some(at) = subscriptions.iter().position(|s| s.local == local) else { return };
             let Subscription { slot, .. } = subscriptions.swap_remove(at);
-            if subscriptions.len() < subscriptions.capacity() / 4 {
+            let are_few = subscriptions.len() <= subscriptions.inline_size();
+            if subscriptions.spilled() && (are_few || subscriptions.len() < subscriptions.capacity() / 4) {
                 subscriptions.shrink_to_fit();
             }
             // Compacting looks at the subscriptions of others only, yet through the same kind of lock.
