@@ -13,7 +13,7 @@ SOAK_CLIENTS := 5000
 
 # How long `make fuzz` runs each target, in seconds; and which.
 FUZZ_TIME := 60
-FUZZ_TARGETS := frames client publisher body config
+FUZZ_TARGETS := frames client publisher body config token
 
 # Where `make demo` listens. Set here, since some shells export a HOST of their own.
 HOST := 127.0.0.1

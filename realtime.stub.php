@@ -191,7 +191,7 @@ final class RealtimeClient implements RealtimePublisher
     }
 
     /**
-     * broadcast() for pages that must never suffer: a failure is written to PHP's error log, once per
+     * broadcast() for pages that must never suffer: a failure is written to PHP's error log, once per cause and
      * realtime.retry_after, and null is returned. Only arguments of a wrong type throw.
      *
      * @param string|non-empty-list<string> $channel
@@ -267,6 +267,62 @@ final class RealtimeClient implements RealtimePublisher
      * @throws RealtimeException
      */
     public function subscribers(string $channel): int
+    {
+    }
+
+    /**
+     * A token that says who a browser is, for the page's token endpoint: see docs/authentication.md. It is signed with
+     * realtime.token_secret, here and without the server; realtime.token_kid and realtime.token_audience go into it.
+     *
+     * @param list<string> $channels names, or patterns with a * at the end, that may be subscribed to without more
+     * @param int $ttl seconds until it expires
+     * @param mixed $info anything that json_encode() takes; others see it in presence channels
+     * @throws JsonException|ValueError
+     */
+    public function connectionToken(string $user, array $channels = [], int $ttl = 3600, mixed $info = null): string
+    {
+    }
+
+    /**
+     * A token for one user's subscription of one channel.
+     *
+     * @param int $ttl seconds until it expires
+     * @throws ValueError
+     */
+    public function channelToken(string $channel, string $user, int $ttl = 3600): string
+    {
+    }
+
+    /**
+     * Closes all connections of a user. Their pages do not come back by themselves; a page that is loaded anew does, as
+     * long as it gets a token.
+     *
+     * @param ?string $reason told to the pages
+     * @return int connections that were closed
+     * @throws RealtimeException
+     */
+    public function disconnectUser(string $user, ?string $reason = null): int
+    {
+    }
+
+    /**
+     * Ends a user's subscriptions of a channel, on all connections.
+     *
+     * @return int subscriptions that were ended
+     * @throws RealtimeException
+     */
+    public function unsubscribeUser(string $user, string $channel): int
+    {
+    }
+
+    /**
+     * Makes all tokens of a user invalid that were made until now, and closes the connections that came with one. Their
+     * pages ask for a new token and stay away without one.
+     *
+     * @return int connections that were closed
+     * @throws RealtimeException
+     */
+    public function revokeTokens(string $user): int
     {
     }
 }

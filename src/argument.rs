@@ -31,6 +31,9 @@ pub(crate) struct OptionalTextOrArray<'a>(Option<&'a mut Zval>);
 /// `array`
 pub(crate) struct Array<'a>(&'a mut Zval);
 
+/// `mixed = null`
+pub(crate) struct OptionalMixed<'a>(Option<&'a mut Zval>);
+
 /// `mixed`
 pub(crate) struct Mixed<'a>(&'a mut Zval);
 
@@ -106,6 +109,7 @@ required!(Mixed, DataType::Mixed);
 // The bindings know no union types; `reflection` makes this one `array|string`.
 required!(TextOrArray, DataType::Mixed);
 optional!(OptionalTextOrArray, DataType::Mixed);
+optional!(OptionalMixed, DataType::Mixed);
 optional!(OptionalText, DataType::String);
 optional!(OptionalFloat, DataType::Double);
 
@@ -121,6 +125,22 @@ defaulted!(
     DataType::Long,
     i64
 );
+defaulted!(
+    /// `array = []`
+    DefaultedArray,
+    DataType::Array,
+    Empty
+);
+
+/// `[]`
+#[derive(Clone, Copy)]
+pub(crate) struct Empty;
+
+impl StubLiteral for Empty {
+    fn stub_literal(&self) -> String {
+        "[]".to_owned()
+    }
+}
 
 impl<'a> DefaultedText<'a> {
     pub(crate) fn read(self, number: u32) -> PhpResult<&'a str> {
@@ -137,6 +157,13 @@ impl DefaultedInteger<'_> {
     }
 }
 
+impl<'a> DefaultedArray<'a> {
+    /// `None` when it was left out.
+    pub(crate) fn read(self, number: u32) -> PhpResult<Option<&'a ZendHashTable>> {
+        self.0.ok().map(|zval| Array(zval).read(number)).transpose()
+    }
+}
+
 impl<'a> Array<'a> {
     pub(crate) fn read(self, number: u32) -> PhpResult<&'a ZendHashTable> {
         let Self(zval) = self;
@@ -144,6 +171,13 @@ impl<'a> Array<'a> {
             Some(table) => Ok(table),
             None => Err(zend::type_error(number, "must be of type array", zval)),
         }
+    }
+}
+
+impl<'a> OptionalMixed<'a> {
+    /// `None` when it was left out or is null.
+    pub(crate) fn value(self) -> Option<&'a Zval> {
+        self.0.map(|zval| &*zval).filter(|zval| !zval.is_null())
     }
 }
 
@@ -209,6 +243,11 @@ pub(crate) fn channel_names(list: &Zval, number: u32) -> PhpResult<Vec<String>> 
         Some(table) if !table.is_empty() => table.values().map(|value| channel_name(value, number)).collect(),
         _ => Err(zend::value_error(number, "must not be empty")),
     }
+}
+
+/// The same of a list that may be empty, and may have references in it.
+pub(crate) fn names(list: &ZendHashTable, number: u32) -> PhpResult<Vec<String>> {
+    list.values().map(|value| channel_name(value.dereference(), number)).collect()
 }
 
 fn channel_name(value: &Zval, number: u32) -> Result<String, PhpException> {

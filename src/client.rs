@@ -16,16 +16,17 @@ use realtime_publisher as core;
 use realtime_publisher::{Audience, Command, Endpoint, Key, Owner, Publication, Publisher, Settings, Target};
 
 use crate::argument::{
-    Array, DefaultedInteger, DefaultedText, Mixed, OptionalFloat, OptionalText, OptionalTextOrArray, Text, TextOr,
-    TextOrArray,
+    Array, DefaultedArray, DefaultedInteger, DefaultedText, Empty, Mixed, OptionalFloat, OptionalMixed, OptionalText,
+    OptionalTextOrArray, Text, TextOr, TextOrArray,
 };
 use crate::broadcast::{Channels, Confirm, Options, batch_of};
 use crate::receipt::Receipt;
-use crate::{PROCESS, exception, ini, json, question, zend};
+use crate::{PROCESS, exception, ini, json, question, token, zend};
 
 // The bindings read string literals as Rust.
 const ACK: &str = "ack";
 const NO_PREFIX: &str = "";
+const NO_CHANNELS: Empty = Empty;
 
 /// Where to publish, as whom, and for how long to wait. The connection belongs to the process.
 #[php_class]
@@ -146,7 +147,7 @@ impl RealtimeClient {
         Ok(Receipt::new(&self.exchange(command).map_err(exception::of)?)?)
     }
 
-    /// As broadcast(), for pages that must never suffer: a failure is logged, and null is returned.
+    /// As broadcast(), for pages that must never suffer: a failure is logged, once for each cause, and null is returned.
     #[php(defaults(confirm = ACK))]
     pub(crate) fn try_broadcast(
         &self,
@@ -164,10 +165,13 @@ impl RealtimeClient {
         };
         let failure = match attempt() {
             Ok(Ok(receipt)) => return Ok(Some(receipt)),
-            Ok(Err(error)) => error.to_string(),
-            Err(exception) => zend::take_exception().ok_or(exception)?,
+            Ok(Err(error)) => (error.cause(), error.to_string()),
+            Err(exception) => {
+                let thrown = zend::take_exception().ok_or(exception)?;
+                (thrown.clone(), thrown)
+            }
         };
-        PROCESS.get().log_once(&failure, self.settings().retry_after);
+        PROCESS.get().log_once(failure, self.settings().retry_after);
         Ok(None)
     }
 
@@ -214,7 +218,46 @@ impl RealtimeClient {
     /// How many connections have subscribed to a channel.
     pub(crate) fn subscribers(&self, channel: Text) -> PhpResult<i64> {
         let subscribers = publisher().subscribers(&self.target, &self.settings(), channel.read(1)?);
-        Ok(i64::try_from(subscribers.map_err(exception::of)?).unwrap_or(i64::MAX))
+        count(subscribers)
+    }
+
+    /// A token for the connections of a user, signed here.
+    #[php(defaults(channels = NO_CHANNELS, ttl = 3600))]
+    pub(crate) fn connection_token(
+        &self,
+        user: Text,
+        channels: DefaultedArray,
+        ttl: DefaultedInteger,
+        info: OptionalMixed,
+    ) -> PhpResult<String> {
+        let user = token::user(user.read(1)?, 1)?;
+        let channels = token::scopes(channels.read(2)?, 2)?;
+        token::connection(&user, &channels, token::ttl(ttl.read(3)?, 3)?, info.value())
+    }
+
+    /// A token for one channel, signed here.
+    #[php(defaults(ttl = 3600))]
+    pub(crate) fn channel_token(&self, channel: Text, user: Text, ttl: DefaultedInteger) -> PhpResult<String> {
+        let channel = channel.read(1)?;
+        let user = token::user(user.read(2)?, 2)?;
+        token::channel(channel, 1, &user, token::ttl(ttl.read(3)?, 3)?)
+    }
+
+    /// Closes all connections of a user, and says how many.
+    pub(crate) fn disconnect_user(&self, user: Text, reason: OptionalText) -> PhpResult<i64> {
+        let (user, reason) = (user.read(1)?, reason.read(2)?);
+        count(publisher().disconnect_user(&self.target, &self.settings(), user, reason))
+    }
+
+    /// Ends a user's subscriptions of a channel, and says how many.
+    pub(crate) fn unsubscribe_user(&self, user: Text, channel: Text) -> PhpResult<i64> {
+        let (user, channel) = (user.read(1)?, channel.read(2)?);
+        count(publisher().unsubscribe_user(&self.target, &self.settings(), user, channel))
+    }
+
+    /// Makes the tokens of a user invalid that were made before now, and says how many connections were closed.
+    pub(crate) fn revoke_tokens(&self, user: Text) -> PhpResult<i64> {
+        count(publisher().revoke_tokens(&self.target, &self.settings(), user.read(1)?))
     }
 }
 
@@ -277,6 +320,10 @@ impl RealtimeClient {
 
 fn publisher() -> &'static Publisher {
     &PROCESS.get().publisher
+}
+
+fn count(number: Result<u64, core::Error>) -> PhpResult<i64> {
+    Ok(i64::try_from(number.map_err(exception::of)?).unwrap_or(i64::MAX))
 }
 
 fn setting_error(setting: &str, error: &dyn std::error::Error) -> PhpException {

@@ -18,6 +18,9 @@ pub(crate) const MAX_SECONDS: f64 = 86_400.0;
 
 const URL: &CStr = c"realtime.url";
 const KEY: &CStr = c"realtime.key";
+const TOKEN_SECRET: &CStr = c"realtime.token_secret";
+const TOKEN_KID: &CStr = c"realtime.token_kid";
+const TOKEN_AUDIENCE: &CStr = c"realtime.token_audience";
 const CONNECT_TIMEOUT: &CStr = c"realtime.connect_timeout";
 const TIMEOUT: &CStr = c"realtime.timeout";
 const RETRY_AFTER: &CStr = c"realtime.retry_after";
@@ -33,9 +36,12 @@ const MASTER_VALUE: c_int = 1;
 /// The engine calls back before it changes a value, and the thread that changes it reads it only afterwards.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
-static ENTRIES: IniEntryDefs<7> = IniEntryDefs::new([
+static ENTRIES: IniEntryDefs<10> = IniEntryDefs::new([
     entry(URL, c"", IniEntryPermission::PerDir, accept),
     IniEntryDef { displayer: Some(mask), ..entry(KEY, c"", IniEntryPermission::PerDir, accept) },
+    IniEntryDef { displayer: Some(mask), ..entry(TOKEN_SECRET, c"", IniEntryPermission::PerDir, accept) },
+    entry(TOKEN_KID, c"", IniEntryPermission::PerDir, accept),
+    entry(TOKEN_AUDIENCE, c"", IniEntryPermission::PerDir, accept),
     entry(CONNECT_TIMEOUT, c"1", IniEntryPermission::All, accept_timeout),
     entry(TIMEOUT, c"2", IniEntryPermission::All, accept_timeout),
     entry(RETRY_AFTER, c"5", IniEntryPermission::All, accept_pause),
@@ -70,6 +76,21 @@ pub(crate) fn url() -> String {
 /// `realtime.key`
 pub(crate) fn key() -> String {
     zend::ini_string(KEY)
+}
+
+/// `realtime.token_secret`, byte by byte
+pub(crate) fn token_secret() -> Vec<u8> {
+    zend::ini_bytes(TOKEN_SECRET)
+}
+
+/// `realtime.token_kid`
+pub(crate) fn token_kid() -> String {
+    zend::ini_string(TOKEN_KID)
+}
+
+/// `realtime.token_audience`
+pub(crate) fn token_audience() -> String {
+    zend::ini_string(TOKEN_AUDIENCE)
 }
 
 /// How often a setting was changed, in whatever thread.
@@ -157,7 +178,7 @@ unsafe fn check_seconds(
     FAILURE
 }
 
-/// Shows in `phpinfo()` only whether there is a key.
+/// Shows in `phpinfo()` only whether there is a key or secret.
 unsafe extern "C" fn mask(entry: *mut zend_ini_entry, which: c_int) {
     // SAFETY: the engine gives a live entry whose strings are strings or null.
     let set = unsafe {

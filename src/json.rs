@@ -1,8 +1,11 @@
 //! Data as JSON, by PHP's own encoder: `JsonSerializable`, enums, `serialize_precision` and errors are those of
 //! `json_encode()`.
 
+use ext_php_rs::exception::PhpException;
 use ext_php_rs::prelude::PhpResult;
 use ext_php_rs::types::Zval;
+use ext_php_rs::zend::ce;
+use serde_json::value::RawValue;
 
 use crate::zend;
 
@@ -20,6 +23,12 @@ pub(crate) struct Json(Zval);
 impl Json {
     pub(crate) fn as_str(&self) -> &str {
         self.0.str().unwrap_or_default()
+    }
+
+    /// The same, as a part of other JSON.
+    pub(crate) fn as_raw(&self) -> PhpResult<&RawValue> {
+        serde_json::from_str(self.as_str())
+            .map_err(|error| PhpException::new(format!("json_encode() made no JSON: {error}"), 0, ce::error()))
     }
 }
 

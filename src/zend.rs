@@ -196,15 +196,20 @@ pub(crate) fn set_property(scope: &ClassEntry, object: &mut ZendObject, name: &s
     }
 }
 
-/// The value of an INI setting; empty when there is none.
+/// The value of an INI setting as text; empty when there is none.
 pub(crate) fn ini_string(name: &CStr) -> String {
+    String::from_utf8_lossy(&ini_bytes(name)).into_owned()
+}
+
+/// The value of an INI setting; empty when there is none.
+pub(crate) fn ini_bytes(name: &CStr) -> Vec<u8> {
     // SAFETY: the name and its length agree; the answer lives until the setting changes, and is copied at once.
     let value = unsafe { zend_ini_string(name.as_ptr(), name.count_bytes(), 0) };
     if value.is_null() {
-        return String::new();
+        return Vec::new();
     }
     // SAFETY: settings are NUL-terminated.
-    unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(value) }.to_bytes().to_vec()
 }
 
 /// The value of a numeric INI setting.

@@ -3,7 +3,7 @@ import js from '@eslint/js';
 const names = (list) => Object.fromEntries(list.split(' ').map((name) => [name, 'readonly']));
 
 const EVERYWHERE =
-  'AbortController TextEncoder URL WebSocket clearTimeout console performance queueMicrotask setTimeout fetch';
+  'AbortController TextDecoder TextEncoder URL WebSocket atob btoa clearTimeout console crypto performance queueMicrotask setTimeout fetch';
 
 export default [
   { ignores: ['realtime.js', 'realtime.global.js', 'realtime.d.ts'] },

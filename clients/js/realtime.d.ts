@@ -32,6 +32,8 @@ export interface Publication {
   offset?: number;
   /** Stands for the application's idempotency key. */
   id?: string;
+  /** Who published it, if that was a page; what PHP publishes has none. */
+  user?: string;
 }
 
 /** What was sent to this connection only, or to all connections of its user. */
@@ -95,8 +97,18 @@ export interface History {
   next?: Position;
 }
 
+/** A JSON Web Token, or none (null, undefined, ''), or what has one: `{token}`, the response of a `fetch()`. */
+export type TokenAnswer = string | null | undefined | { token?: string | null } | Response;
+
+/** A token, or what brings one whenever another one is needed. */
+export type TokenSource = string | (() => TokenAnswer | Promise<TokenAnswer>);
+
 export interface Options {
-  /** Who this is. Without tokens the server believes it only under `insecure_identity`. */
+  /** Says who this is, signed by PHP's `connectionToken()`. */
+  token?: TokenSource | null;
+  /** Brings a token for a channel that the server does not let this page subscribe to without one. */
+  channelToken?: (channel: string) => TokenAnswer | Promise<TokenAnswer>;
+  /** Who this is, without a token: believed only under `insecure_identity`. */
   userId?: string | number;
   /** From where messages to the user are wanted, in a server that keeps them. */
   userSince?: Since;
@@ -113,6 +125,23 @@ export interface SubscribeOptions {
   since?: Since | null;
   /** `latest`: of what was missed, the newest publication is enough. */
   mode?: 'stream' | 'latest';
+  /** Opens this channel for this user, made by PHP's `channelToken()`. */
+  token?: TokenSource | null;
+}
+
+export interface PublishOptions {
+  /** A name for the publication. */
+  event?: string;
+  /** Whether this connection shall not get it. */
+  excludeSelf?: boolean;
+}
+
+/** The server has taken a publication. */
+export interface Ack {
+  /** Connections that it was queued for. */
+  receivers: number;
+  /** Its place in the channel's history, if there is one. */
+  position?: Position;
 }
 
 export type RealtimeEvents = {
@@ -134,13 +163,13 @@ export type SubscriptionEvents = {
   /** A user came, with the first connection; a user left, with the last. */
   join: [member: Member];
   leave: [member: Member];
-  /** The server refused it. It is tried again after the next reconnect. */
+  /** The server refused or ended it. It is tried again after the next reconnect. */
   error: [error: RealtimeError];
 };
 
 /** Something was refused or went wrong; the connection itself goes on. */
 export interface RealtimeError extends Error {
-  /** One of the server's error codes, or `anonymous`, `bad_message`, `closed`. */
+  /** One of the server's error codes, or `anonymous`, `bad_message`, `closed`, `token_failed`, `unsubscribed`. */
   code: string;
   channel?: string;
 }
@@ -184,6 +213,11 @@ export class Realtime {
     callback: (data: any, publication: Publication) => void,
     options?: SubscribeOptions,
   ): Subscription;
+  /**
+   * Publishes, in channels whose rule lets pages do so. What was not acknowledged when the connection broke is sent
+   * again on the next one, and has its effect once. Rejects with a `RealtimeError` when it is refused.
+   */
+  publish(channel: string, data: any, options?: PublishOptions): Promise<Ack>;
   /** Adds a listener; the function returned removes it. */
   on<Name extends keyof RealtimeEvents>(name: Name, callback: (...args: RealtimeEvents[Name]) => void): () => void;
   /** Ends the connection and all subscriptions, for good. */

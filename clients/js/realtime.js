@@ -506,6 +506,7 @@ function verdict({ readers = [], losses = [], broken = false }) {
  *
  * @import {Missed, Position, Publication, Since, Standing, SubscriptionEvents} from './realtime.d.ts'
  * @import {Loss, Outcome, Verdict} from './stream.js'
+ * @import {Token} from './token.js'
  */
 
 /** One subscriber of a channel. */
@@ -542,6 +543,12 @@ class Channel {
   pending = 0;
   /** Whether the server refused it. */
   failed = false;
+  /** The token that opens it, if it takes one of its own. @type {Token | null} */
+  token = null;
+  /** Whether it waits for that token. */
+  waiting = false;
+  /** Whether it is renewed for a new token only, which is no news to subscribers. */
+  #quiet = false;
   #unheard;
 
   /**
@@ -575,6 +582,19 @@ class Channel {
     if (!entry.outcome || (this.stream.latest && !entry.latest)) this.renew = true;
   }
 
+  /** Another token is needed, for a subscription that stands. */
+  refresh() {
+    if (!this.on) return;
+    this.#quiet = !this.renew;
+    this.renew = true;
+  }
+
+  /** The server has ended the subscription. */
+  ended() {
+    this.on = this.renew = this.failed = false;
+    for (const entry of this.entries) entry.told = false;
+  }
+
   /** What a subscription that is sent now has to ask for. */
   ask() {
     this.renew = false;
@@ -583,21 +603,25 @@ class Channel {
 
   /** The connection is gone. */
   lost() {
-    this.on = this.renew = this.failed = false;
+    this.ended();
+    this.#quiet = false;
     this.pending = 0;
     this.stream.reset();
-    for (const entry of this.entries) entry.told = false;
+    this.token?.lost();
   }
 
   /** @param {any} reply */
   subscribed(reply) {
     this.on = true;
+    this.failed = false;
     this.resume = null;
     const outcomes = this.stream.settle(this.#cursors(), reply);
     [...this.entries].forEach((entry, i) => {
-      entry.outcome = outcomes[i];
-      entry.told = false;
+      const outcome = (entry.outcome = outcomes[i]);
+      entry.told &&= this.#quiet && !!outcome && !outcome.loss;
     });
+    this.#quiet = false;
+    this.token?.accepted();
     this.members.reset(reply.members, reply.next);
     this.renew = outcomes.includes(null) || (this.stream.latest && !this.latest);
     this.tell();
@@ -700,6 +724,15 @@ class RealtimeError extends Error {
   }
 }
 
+/**
+ * Whether what was refused with this code had better be sent again a little later.
+ *
+ * @param {string} code
+ */
+function isTemporary(code) {
+  return code === 'rate_limited' || code === 'unavailable';
+}
+
 /** @param {string} channel */
 function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
@@ -729,6 +762,27 @@ function isPosition(value) {
   return typeof epoch === 'string' && bytes(epoch) <= LONGEST_EPOCH && Number.isSafeInteger(offset) && offset >= 0;
 }
 
+/**
+ * Whether it has the form of a JSON Web Token (RFC 7515 §7.1).
+ *
+ * @param {unknown} token
+ */
+function isToken(token) {
+  return typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+}
+
+/**
+ * @param {types.TokenSource | null | undefined} source
+ * @returns {types.TokenSource | undefined}
+ */
+function checkToken(source) {
+  if (source === undefined || source === null) return undefined;
+  if (typeof source !== 'function' && !isToken(source)) {
+    throw new TypeError('a token is a JSON Web Token, as a string, or a function that brings one');
+  }
+  return source;
+}
+
 /** @param {string | undefined} mode */
 function checkMode(mode) {
   if (mode !== undefined && mode !== 'stream' && mode !== 'latest') {
@@ -749,30 +803,319 @@ function bytes(text) {
   return new TextEncoder().encode(text).length;
 }
 
+/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
+const RATE = 0.08;
+const BURST = 160;
+
+/** Ids for commands, as fast as the server takes commands. */
+class Ids {
+  /** How long (ms) to wait before there are more. */
+  static WAIT = 1 / RATE;
+
+  #last = 0;
+  #budget = BURST;
+  #budgetAt = 0;
+
+  /** A new connection has its whole burst. */
+  reset() {
+    this.#budget = BURST;
+  }
+
+  /** An id for a command that may be sent now, or 0. */
+  next() {
+    const now = performance.now();
+    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
+    this.#budgetAt = now;
+    if (this.#budget < 1) return 0;
+    this.#budget -= 1;
+    return ++this.#last;
+  }
+}
+
+/**
+ * What is asked of the server and has one answer: questions, and publications.
+ *
+ * @import {Ids} from './ids.js'
+ * @import {RealtimeError} from './checks.js'
+ */
+
+/** Wait (ms) before a refused request is sent again, where the refusal is a matter of time. */
+const PAUSE = 1_000;
+const RESTING = -1;
+
+/**
+ * `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
+ *
+ * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
+ */
+
+class Requests {
+  #ids;
+  #send;
+  #due;
+  /** In the order in which they were made. @type {Set<Request>} */
+  #open = new Set();
+
+  /**
+   * @param {Ids} ids
+   * @param {(command: object) => void} send
+   * @param {() => void} due There is something to be sent.
+   */
+  constructor(ids, send, due) {
+    this.#ids = ids;
+    this.#send = send;
+    this.#due = due;
+  }
+
+  /**
+   * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
+   *
+   * @param {object} command
+   * @returns {Promise<any>}
+   */
+  make(command) {
+    return new Promise((resolve, reject) => {
+      this.#open.add({ command, id: 0, resolve, reject });
+      this.#due();
+    });
+  }
+
+  /** Sends what is not sent. Returns whether that is all. */
+  flush() {
+    for (const request of this.#open) {
+      if (request.id) continue;
+      request.id = this.#ids.next();
+      if (!request.id) return false;
+      this.#send({ ...request.command, id: request.id });
+    }
+    return true;
+  }
+
+  lost() {
+    for (const request of this.#open) request.id = 0;
+  }
+
+  /** @param {Error} error */
+  close(error) {
+    for (const { reject } of this.#open) reject(error);
+    this.#open.clear();
+  }
+
+  /** @param {{id?: number}} reply */
+  answered(reply) {
+    const request = this.#find(reply.id);
+    if (!request) return;
+    this.#open.delete(request);
+    request.resolve(reply);
+  }
+
+  /**
+   * @param {number | undefined} id
+   * @param {RealtimeError} error
+   * @param {boolean} retry
+   * @returns {boolean} Whether it was one of these.
+   */
+  refused(id, error, retry) {
+    const request = this.#find(id);
+    if (request && retry) {
+      request.id = RESTING;
+      setTimeout(() => {
+        if (request.id === RESTING) request.id = 0;
+        this.#due();
+      }, PAUSE);
+    } else if (request) {
+      this.#open.delete(request);
+      request.reject(error);
+    }
+    return request !== undefined;
+  }
+
+  /** @param {number | undefined} id */
+  #find(id) {
+    return [...this.#open].find((request) => request.id && request.id === id);
+  }
+}
+
+/**
+ * The waits between attempts: longer and longer, and by full jitter, so that the pages of a restarted server do not all
+ * come back at once.
+ */
+class Backoff {
+  #min;
+  #max;
+  #attempts = 0;
+
+  /** @param {{min: number, max: number}} limits The shortest and the longest wait (ms). */
+  constructor({ min, max }) {
+    this.#min = min;
+    this.#max = max;
+  }
+
+  /** How long to wait (ms) now. */
+  next() {
+    this.#attempts += 1;
+    return this.#min + Math.random() * (Math.min(this.#max, this.#min * 2 ** this.#attempts) - this.#min);
+  }
+
+  reset() {
+    this.#attempts = 0;
+  }
+}
+
+/**
+ * Tokens, and the page's ways to bring one: a string, or a function that is asked whenever another one is needed.
+ *
+ * @import {TokenAnswer, TokenSource} from './realtime.d.ts'
+ */
+
+/** Answers of an endpoint that say that there is no user. */
+const NOBODY = [401, 403];
+
+class Token {
+  /** Null: there is none. Undefined: it has to be asked for. @type {string | null | undefined} */
+  value;
+  /** Whether it was brought only now, and the server has not taken it yet. */
+  fresh = false;
+  /** When it ends (ms since 1970), as the server says. */
+  expires = Infinity;
+  /** The waits after failures. */
+  backoff;
+  #timeout;
+  /** @type {(() => TokenAnswer | Promise<TokenAnswer>) | undefined} */
+  #ask;
+  /** @type {Promise<void> | undefined} */
+  #asked;
+
+  /**
+   * @param {TokenSource} source
+   * @param {{backoff: {min: number, max: number}, timeout: number}} times
+   */
+  constructor(source, { backoff, timeout }) {
+    this.backoff = new Backoff(backoff);
+    this.#timeout = timeout;
+    if (typeof source === 'function') this.#ask = source;
+    else this.value = source;
+  }
+
+  /** Whether the page can bring another one. */
+  get renewable() {
+    return this.#ask !== undefined;
+  }
+
+  /** Whether it is known what to show the server. */
+  get ready() {
+    return !this.renewable || (this.value !== undefined && Date.now() < this.expires);
+  }
+
+  /** Brings another one. What is on its way already is not asked for again. Rejects with a `RealtimeError`. */
+  fetch() {
+    return (this.#asked ??= this.#fetch().finally(() => (this.#asked = undefined)));
+  }
+
+  async #fetch() {
+    let timer = 0;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`nothing came within ${this.#timeout} ms`)), this.#timeout);
+    });
+    // In a turn of its own: the page may not have listened to errors yet.
+    const asked = Promise.resolve().then(async () => read(await this.#ask?.()));
+    try {
+      this.value = await Promise.race([asked, late]);
+      this.fresh = true;
+      this.expires = Infinity;
+      this.backoff.reset();
+    } catch (cause) {
+      throw new RealtimeError('token_failed', `the token could not be had: ${String(cause)}`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The server has taken it. */
+  accepted(expires = Infinity) {
+    this.fresh = false;
+    this.expires = expires;
+  }
+
+  /**
+   * It is of no use any more.
+   *
+   * @returns {boolean} Whether another one may be: not if this one has only just been brought.
+   */
+  refused() {
+    const again = this.renewable && !this.fresh;
+    this.drop();
+    return again;
+  }
+
+  /** @returns {boolean} Whether another one can be asked for. */
+  drop() {
+    if (this.renewable) this.value = undefined;
+    return this.renewable;
+  }
+
+  /** The connection is gone. Where there was no user, there may be one the next time. */
+  lost() {
+    if (this.value === null) this.drop();
+  }
+}
+
+/**
+ * The user that a token is about; only the server can tell whether it is true.
+ *
+ * @param {string | null | undefined} token
+ * @returns {string | undefined}
+ */
+function subject(token) {
+  try {
+    const payload = atob((token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
+    const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (char) => char.charCodeAt(0))));
+    return typeof sub === 'string' ? sub : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * What a page's function may bring: a token, an object that has one, the response of a `fetch()` with either, or nothing.
+ *
+ * @param {any} answer
+ * @returns {Promise<string | null>}
+ */
+async function read(answer) {
+  let brought = answer;
+  if (typeof brought?.text === 'function') {
+    if (NOBODY.includes(brought.status)) return null;
+    if (!brought.ok) throw new Error(`the answer was HTTP ${brought.status}`);
+    const text = (await brought.text()).trim();
+    brought = /^(["{]|null$)/.test(text) ? JSON.parse(text) : text;
+  }
+  const token = typeof brought === 'object' ? brought?.token : brought;
+  if (token === undefined || token === null || token === '') return null;
+  // A login page, or a warning of PHP's, had better be seen here than refused by the server.
+  if (!isToken(token)) throw new Error(`no JSON Web Token, but ${JSON.stringify(String(token).slice(0, 60))}`);
+  return token;
+}
+
 /**
  * What the page wants and what is on the wire, brought together once per turn, so that a page may subscribe and
  * unsubscribe as it likes. A channel with a command under way waits for its answer.
  *
- * @import {Missed} from './realtime.d.ts'
+ * @import {Missed, TokenAnswer, TokenSource} from './realtime.d.ts'
  * @import {Entry} from './channel.js'
  * @import {Positions} from './positions.js'
  */
 
 /** Channels in one `register`: with their positions far below the server's 64 KiB for a message, whatever their names. */
 const BATCH = 50;
-/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
-const RATE = 0.08;
-const BURST = 160;
 /** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
 const RETRY = 1_000;
-const TEMPORARY = ['rate_limited', 'unavailable'];
-const RESTING = -1;
-
-/**
- * A question to the server. `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
- *
- * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
- */
+/** Refusals that another token may change. */
+const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
+/** Why the server ends a subscription whose token it does not take any more. */
+const ENDED = 'token expired';
+/** What answers requests. */
+const REPLIES = ['history', 'presence', 'ack'];
 
 /**
  * @typedef {object} Wire
@@ -781,6 +1124,8 @@ const RESTING = -1;
  * @property {(command: object) => void} send
  * @property {(entry: Entry | undefined, error: RealtimeError) => void} fail
  * @property {(missed: Missed) => void} unheard
+ * @property {{backoff: {min: number, max: number}, timeout: number}} times
+ * @property {((channel: string) => TokenAnswer | Promise<TokenAnswer>) | undefined} channelToken
  */
 
 class Channels {
@@ -790,12 +1135,9 @@ class Channels {
   #channels = new Map();
   /** @type {Set<Channel>} Those where what is wanted and what is on the wire may differ. */
   #dirty = new Set();
-  /** @type {Set<Request>} */
-  #requests = new Set();
+  #ids = new Ids();
+  #requests;
   #flushing = false;
-  #lastId = 0;
-  #budget = BURST;
-  #budgetAt = 0;
 
   /**
    * @param {Wire} wire
@@ -804,6 +1146,7 @@ class Channels {
   constructor(wire, positions) {
     this.#wire = wire;
     this.#positions = positions;
+    this.#requests = new Requests(this.#ids, wire.send, () => this.#schedule());
   }
 
   /**
@@ -819,9 +1162,11 @@ class Channels {
   /**
    * @param {Channel} channel
    * @param {Entry} entry
+   * @param {TokenSource} [token]
    */
-  add(channel, entry) {
+  add(channel, entry, token) {
     this.#channels.set(channel.name, channel);
+    if (token !== undefined) channel.token = new Token(token, this.#wire.times);
     channel.add(entry);
     this.#touch(channel);
   }
@@ -837,26 +1182,21 @@ class Channels {
   }
 
   /**
-   * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
-   *
    * @param {object} command
    * @returns {Promise<any>}
    */
   request(command) {
-    return new Promise((resolve, reject) => {
-      this.#requests.add({ command, id: 0, resolve, reject });
-      this.#schedule();
-    });
+    return this.#requests.make(command);
   }
 
   connected() {
-    this.#budget = BURST;
+    this.#ids.reset();
     for (const channel of this.#channels.values()) this.#touch(channel);
     this.#schedule();
   }
 
   lost() {
-    for (const request of this.#requests) request.id = 0;
+    this.#requests.lost();
     for (const channel of this.#channels.values()) {
       channel.lost();
       this.#touch(channel);
@@ -867,15 +1207,14 @@ class Channels {
   close() {
     for (const channel of this.#channels.values()) channel.entries.clear();
     this.#channels.clear();
-    for (const { reject } of this.#requests) reject(new RealtimeError('closed', 'the connection is closed'));
-    this.#requests.clear();
+    this.#requests.close(new RealtimeError('closed', 'the connection is closed'));
   }
 
   /** @param {any} message */
   receive(message) {
     const { type, id } = message;
     if (type === 'error') return this.#refused(message);
-    if (type === 'history' || type === 'presence') return this.#replied(id, ({ resolve }) => resolve(message));
+    if (REPLIES.includes(type)) return this.#requests.answered(message);
     const channel = this.#channels.get(message.channel);
     if (!channel) return;
     switch (type) {
@@ -891,8 +1230,12 @@ class Channels {
       case 'join':
       case 'leave':
         return channel.presence(message);
+      case 'token_expiring':
+        if (channel.token?.drop()) channel.refresh();
+        break;
       case 'subscribed':
       case 'unsubscribed':
+        if (type === 'unsubscribed' && id === undefined) return this.#ended(channel, message);
         if (channel.pending !== id) return;
         channel.pending = 0;
         if (type === 'subscribed') channel.subscribed(message);
@@ -910,19 +1253,37 @@ class Channels {
     if (channel.on || !channel.entries.size) this.#positions?.setChannel(channel.name, channel.position);
   }
 
+  /**
+   * The server has ended a subscription by itself.
+   *
+   * @param {Channel} channel
+   * @param {{reason?: string}} unsubscribed
+   */
+  #ended(channel, { reason = '' }) {
+    channel.ended();
+    const expired = reason === ENDED;
+    // What has ended a good token may be mended by another one.
+    if (!expired || !channel.token?.drop()) {
+      const code = expired ? 'token_expired' : 'unsubscribed';
+      this.#failed(channel, new RealtimeError(code, `the server has ended the subscription: ${reason}`, channel.name));
+    }
+    this.#touch(channel);
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {RealtimeError} error
+   */
+  #failed(channel, error) {
+    channel.failed = true;
+    for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
+  }
+
   /** @param {{id?: number, channel?: string, code: string, message: string}} error */
   #refused({ id, channel: name, code, message }) {
     const error = new RealtimeError(code, message, name);
-    const retry = TEMPORARY.includes(code);
-    const answered = this.#replied(id, (request) => {
-      if (!retry) return request.reject(error);
-      this.#requests.add(request);
-      request.id = RESTING;
-      setTimeout(() => {
-        if (request.id === RESTING) request.id = 0;
-        this.#schedule();
-      }, RETRY);
-    });
+    const retry = isTemporary(code);
+    const answered = this.#requests.refused(id, error, retry);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
     );
@@ -934,24 +1295,57 @@ class Channels {
       if (retry) {
         channel.renew = channel.on;
         setTimeout(() => this.#touch(channel), RETRY);
-      } else {
-        channel.failed = true;
-        for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
-        this.#touch(channel);
+        continue;
       }
+      if (this.#mends(channel, code)) channel.refresh();
+      else this.#failed(channel, error);
+      this.#touch(channel);
     }
   }
 
   /**
-   * @param {number | undefined} id
-   * @param {(request: Request) => void} action
+   * Whether another token may change a refusal.
+   *
+   * @param {Channel} channel
+   * @param {string} code
    */
-  #replied(id, action) {
-    const request = [...this.#requests].find((open) => open.id && open.id === id);
-    if (!request) return false;
-    this.#requests.delete(request);
-    action(request);
+  #mends(channel, code) {
+    if (!TOKEN.includes(code)) return false;
+    if (channel.token) return channel.token.refused();
+    const { channelToken, times } = this.#wire;
+    if (!channelToken || code !== 'forbidden') return false;
+    channel.token = new Token(() => channelToken(channel.name), times);
     return true;
+  }
+
+  /**
+   * Whether `channel` has the token that it takes, if it takes one. If not, it is touched when it has.
+   *
+   * @param {Channel} channel
+   */
+  #hasToken(channel) {
+    const { token } = channel;
+    if (!token || token.ready) return true;
+    channel.tell(); // Those who are new to what stands need not wait.
+    if (!channel.waiting) this.#fetchToken(channel, token);
+    return false;
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {Token} token
+   */
+  async #fetchToken(channel, token) {
+    channel.waiting = true;
+    try {
+      await token.fetch();
+    } catch (error) {
+      const { message, code } = /** @type {RealtimeError} */ (error);
+      for (const entry of [...channel.entries]) this.#wire.fail(entry, new RealtimeError(code, message, channel.name));
+      await new Promise((resolve) => setTimeout(resolve, token.backoff.next()));
+    }
+    channel.waiting = false;
+    this.#touch(channel);
   }
 
   /** @param {Channel} channel */
@@ -980,11 +1374,11 @@ class Channels {
     }
     // The greeting touches them all.
     if (!this.#wire.isOpen()) return;
-    this.#join(joining);
-    const waiting = [...this.#requests].filter((request) => !request.id && !this.#ask(request));
-    if (!this.#dirty.size && !waiting.length) return;
+    this.#join(joining.filter((channel) => this.#hasToken(channel)));
+    const complete = this.#requests.flush();
+    if (!this.#dirty.size && complete) return;
     this.#flushing = true;
-    setTimeout(() => this.#flush(), 1 / RATE);
+    setTimeout(() => this.#flush(), Ids.WAIT);
   }
 
   /** @param {Channel} channel */
@@ -995,9 +1389,10 @@ class Channels {
 
   /** @param {Channel[]} channels */
   #join(channels) {
-    // A `register` knows no mode.
-    const alone = channels.filter(({ latest }) => latest);
-    const together = channels.filter(({ latest }) => !latest);
+    // A `register` knows neither mode nor token.
+    const isAlone = (/** @type {Channel} */ { latest, token }) => latest || !!token?.value;
+    const alone = channels.filter(isAlone);
+    const together = channels.filter((channel) => !isAlone(channel));
     while (together.length > 1) this.#register(together.splice(0, BATCH));
     for (const channel of [...together, ...alone]) this.#subscribe(channel);
   }
@@ -1005,11 +1400,12 @@ class Channels {
   /** @param {Channel} channel */
   #subscribe(channel) {
     this.#command([channel], () => {
-      const { name, latest } = channel;
+      const { name, latest, token } = channel;
       const since = channel.ask();
       return {
         type: 'subscribe',
         channel: name,
+        ...(token?.value && { token: token.value }),
         ...(since && { since }),
         ...(latest && { mode: 'latest' }),
         ...(since && this.#previous()),
@@ -1044,29 +1440,12 @@ class Channels {
    * @param {() => object} command
    */
   #command(channels, command) {
-    const id = this.#nextId();
+    const id = this.#ids.next();
     for (const channel of channels) {
       if (id) channel.pending = id;
       else this.#dirty.add(channel);
     }
     if (id) this.#wire.send({ ...command(), id });
-  }
-
-  /** @param {Request} request */
-  #ask(request) {
-    request.id = this.#nextId();
-    if (request.id) this.#wire.send({ ...request.command, id: request.id });
-    return request.id > 0;
-  }
-
-  /** An id for a command that may be sent now, or 0. */
-  #nextId() {
-    const now = performance.now();
-    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
-    this.#budgetAt = now;
-    if (this.#budget < 1) return 0;
-    this.#budget -= 1;
-    return ++this.#lastId;
   }
 }
 
@@ -1084,6 +1463,10 @@ const LONGEST = 0x7fffffff;
 
 /**
  * @typedef {object} Listener
+ * @property {() => Promise<boolean> | undefined} prepare A connection is being made. What it takes may come later, or not
+ *   at all: false.
+ * @property {(disconnect: {code?: number, reason?: string, reconnect?: boolean}) => boolean} mayReturn Whether to come
+ *   back from what the server has ended.
  * @property {() => void} greeted A connection stands; `entered` follows.
  * @property {(message: any) => void} received Something else than greetings and partings; undefined if it is no message.
  * @property {() => void} lost What was true of the connection is not any more; `entered` follows.
@@ -1106,7 +1489,8 @@ class Connection {
 
   /** The one timer: the greeting's deadline, the watch over silence, or the next attempt, depending on the state. */
   #timer = 0;
-  #attempts = 0;
+  /** @type {Promise<boolean> | undefined} */
+  #prepared;
   #connectedAt = Infinity;
   #notBefore = 0;
   #heardAt = 0;
@@ -1120,7 +1504,7 @@ class Connection {
    */
   constructor(url, { backoff, timeout }, listener) {
     this.#url = url;
-    this.#backoff = backoff;
+    this.#backoff = new Backoff(backoff);
     this.#timeout = timeout;
     this.#listener = listener;
   }
@@ -1133,6 +1517,15 @@ class Connection {
   /** @param {object} message */
   send(message) {
     this.#socket?.send(JSON.stringify(message));
+  }
+
+  /**
+   * Gives this connection up for another one.
+   *
+   * @param {string} reason
+   */
+  renew(reason) {
+    this.#lose({ reason });
   }
 
   /** @param {StateInfo} info */
@@ -1149,6 +1542,7 @@ class Connection {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#lose({ code, reason });
     this.#socket = socket;
+    this.#prepared = this.#listener.prepare();
     this.#after(this.#timeout, () => this.#lose({ reason: 'the server did not answer' }));
     this.#enter('connecting');
   }
@@ -1158,9 +1552,21 @@ class Connection {
     this.#heardAt = performance.now();
     this.#probing = false;
     const message = parse(text);
-    if (message?.type === 'welcome') this.#greeted(message);
+    if (message?.type === 'welcome') this.#welcomed(message);
     else if (message?.type === 'disconnect') this.#dismissed(message);
     else this.#listener.received(message);
+  }
+
+  /** @param {{connection: string, ping?: number}} welcome */
+  #welcomed(welcome) {
+    if (!this.#prepared) return this.#greeted(welcome);
+    const socket = this.#socket;
+    clearTimeout(this.#timer); // It has answered, and the preparation has a limit of its own.
+    this.#prepared.then((complete) => {
+      if (socket !== this.#socket) return;
+      if (complete) this.#greeted(welcome);
+      else this.#lose({ reason: 'there is no token' });
+    });
   }
 
   /** @param {{connection: string, ping?: number}} welcome `ping`: seconds of silence that are normal. */
@@ -1174,8 +1580,9 @@ class Connection {
   }
 
   /** @param {{code?: number, reason?: string, reconnect?: boolean, after?: number}} disconnect */
-  #dismissed({ code, reason, reconnect, after }) {
-    if (reconnect === false) this.end({ code, reason });
+  #dismissed(disconnect) {
+    const { code, reason, after } = disconnect;
+    if (!this.#listener.mayReturn(disconnect)) this.end({ code, reason });
     else this.#lose({ code, reason, after: Math.min(Number(after) || 0, LONGEST) });
   }
 
@@ -1186,19 +1593,12 @@ class Connection {
    */
   #lose({ code, reason, after = 0 }) {
     this.#detach();
-    if (performance.now() - this.#connectedAt > STABLE) this.#attempts = 0;
+    if (performance.now() - this.#connectedAt > STABLE) this.#backoff.reset();
     this.#connectedAt = Infinity;
-    const retryIn = Math.max(after, this.#delay());
+    const retryIn = Math.max(after, this.#backoff.next());
     if (after < Infinity) this.#notBefore = Math.max(this.#notBefore, performance.now() + after);
     this.#after(retryIn, () => this.#connect());
     this.#enter('disconnected', { code, reason, retryIn });
-  }
-
-  /** Full jitter, so that the pages of a restarted server do not all come back at once. */
-  #delay() {
-    const { min, max } = this.#backoff;
-    this.#attempts += 1;
-    return min + Math.random() * (Math.min(max, min * 2 ** this.#attempts) - min);
   }
 
   /** Leaves the socket alone, whatever it may still say. */
@@ -1281,7 +1681,7 @@ function parse(text) {
 
 /**
  * What is sent to the user of this connection, on all of the user's connections: a stream like a channel's, with one
- * reader, which begins with `register` and needs no subscription.
+ * reader, which begins with `connect` or `register` and needs no subscription.
  *
  * @import {Message, Missed, Position, Since} from './realtime.d.ts'
  */
@@ -1290,12 +1690,12 @@ function parse(text) {
  * @typedef {object} PersonalListener
  * @property {(message: Message) => void} message
  * @property {(missed: Missed) => void} missed
- * @property {() => void} broken It has to be registered again.
+ * @property {() => void} broken It has to be asked for again.
  * @property {(position: Position | null) => void} moved
  */
 
 class Personal {
-  cursor;
+  cursor = new Cursor(null);
   #stream = new Stream();
   #listener;
 
@@ -1304,17 +1704,27 @@ class Personal {
    * @param {PersonalListener} listener
    */
   constructor(since, listener) {
+    this.#listener = listener;
+    this.begin(since);
+  }
+
+  /**
+   * Begins anew, with another user's stream.
+   *
+   * @param {Since | null} since
+   */
+  begin(since) {
+    this.#stream = new Stream();
     this.cursor = new Cursor(since);
     // Servers without a personal history send messages and nothing else.
     this.cursor.waiting = false;
-    this.#listener = listener;
   }
 
   lost() {
     this.#stream.reset();
   }
 
-  /** From where a `register` that is sent now has to go on. */
+  /** From where a `connect` or `register` that is sent now has to go on. */
   ask() {
     return this.#stream.ask([this.cursor], false);
   }
@@ -1348,6 +1758,219 @@ class Personal {
     for (const { loss } of losses) this.#listener.missed({ user: true, ...loss });
     if (readers.length) this.#listener.message(message);
   }
+}
+
+/**
+ * Who this is: what the page says of it (a token, or a bare `userId`), what the server makes of that, and what is sent to
+ * that user.
+ *
+ * @import {Message, Missed, Since, TokenSource} from './realtime.d.ts'
+ * @import {Positions} from './positions.js'
+ */
+
+const UNAUTHORIZED = 4001;
+const EXPIRED = 4004;
+/** Wait (ms) before a token is shown again that the server could not look at. */
+const AGAIN = 1_000;
+
+/**
+ * @typedef {object} IdentityWire
+ * @property {(command: object) => void} send
+ * @property {() => string[]} previous The ids of former connections.
+ * @property {(error: RealtimeError) => void} fail
+ * @property {(reason: string) => void} renew Another connection is needed.
+ * @property {(message: Message) => void} message
+ * @property {(missed: Missed) => void} missed
+ */
+
+class Identity {
+  /** What a `connect` of ours has as its id; other commands count. */
+  static ID = 'connect';
+
+  /** The user that the server takes this connection for. @type {string | null} */
+  user = null;
+  #wire;
+  #positions;
+  #userId;
+  /** @type {Token | undefined} */
+  #token;
+  #personal;
+  /** Whose stream `#personal` is, as far as that is known. @type {string | undefined} */
+  #owner;
+  /** From where the page wants the first stream. @type {Since | null} */
+  #since;
+  /** Counts connections. */
+  #connection = 0;
+  #timer = 0;
+
+  /**
+   * @param {{token?: TokenSource, userId?: string | number, since: Since | null}} claim
+   * @param {{backoff: {min: number, max: number}, timeout: number}} times
+   * @param {Positions | undefined} positions
+   * @param {IdentityWire} wire
+   */
+  constructor({ token, userId, since }, times, positions, wire) {
+    this.#wire = wire;
+    this.#positions = positions;
+    this.#userId = userId;
+    this.#since = since;
+    if (token !== undefined) this.#token = new Token(token, times);
+    this.#personal = new Personal(since, {
+      message: wire.message,
+      missed: wire.missed,
+      broken: () => this.introduce(),
+      moved: (position) => this.#owner !== undefined && this.#positions?.set(`user:${this.#owner}`, position),
+    });
+    if (userId !== undefined) this.#become(String(userId));
+  }
+
+  get position() {
+    return this.#personal.cursor.position;
+  }
+
+  /**
+   * Sees to a token for the connection that is being made.
+   *
+   * @returns {Promise<boolean> | undefined} Whether there is what it takes; undefined if there is already.
+   */
+  prepare() {
+    return this.#token && !this.#token.ready ? this.#fetch(this.#token) : undefined;
+  }
+
+  /** Says who this is, and up to where it has what was sent to its user. */
+  introduce() {
+    const token = this.#token?.value;
+    if (this.#token) this.#become(subject(token));
+    if (token) this.#send({ type: 'connect', id: Identity.ID, token });
+    else if (this.#userId !== undefined) this.#send({ action: 'register', userId: this.#userId, channels: [] });
+  }
+
+  lost() {
+    this.user = null;
+    this.#connection += 1;
+    clearTimeout(this.#timer);
+    this.#token?.lost();
+    this.#personal.lost();
+  }
+
+  /** @param {any} message Something that is about the user. */
+  receive(message) {
+    this.#personal.receive(message);
+  }
+
+  /** @param {{id?: unknown, user?: string | null, expires?: number | null}} connected */
+  connected({ id, user = null, expires }) {
+    this.user = user;
+    if (id === Identity.ID) this.#token?.accepted(Number.isFinite(expires) ? Number(expires) * 1_000 : undefined);
+    if (this.#userId === undefined || user !== null) return;
+    this.#wire.fail(new RealtimeError('anonymous', 'the server did not accept userId (see insecure_identity)'));
+  }
+
+  /** The token of this connection ends soon: brings another one, and tries as long as the connection lasts. */
+  async expiring() {
+    const token = this.#token;
+    if (!token?.renewable) return;
+    const connection = this.#connection;
+    const there = await this.#fetch(token);
+    // Another connection was introduced with what there was.
+    if (connection !== this.#connection) return;
+    if (!there) this.#timer = setTimeout(() => this.expiring(), token.backoff.next());
+    else if (token.value && subject(token.value) === this.#owner) this.introduce();
+    else this.#wire.renew('the user is another one');
+  }
+
+  /**
+   * The server has refused our token. What can be mended by another one is no error for the page.
+   *
+   * @param {{code: string, message: string}} error
+   */
+  refused({ code, message }) {
+    if (isTemporary(code)) {
+      this.#timer = setTimeout(() => this.introduce(), AGAIN);
+      return;
+    }
+    const token = this.#token;
+    const mends = token?.renewable ? !token.fresh : code === 'token_expired';
+    if (!mends) this.#wire.fail(new RealtimeError(code, message));
+  }
+
+  /**
+   * The server ends the connection. Returns whether to come back.
+   *
+   * @param {{code?: number, reason?: string, reconnect?: boolean}} disconnect
+   */
+  mayReturn({ code, reason, reconnect }) {
+    const token = this.#token;
+    if (!token || (code !== UNAUTHORIZED && code !== EXPIRED)) return reconnect !== false;
+    if (token.renewable) {
+      // One that was good before may only be out of date, by a key that is used no more for example.
+      const again = token.refused();
+      return code === EXPIRED || again;
+    }
+    if (code === UNAUTHORIZED) return false;
+    const why = 'and no function was given that brings another one';
+    this.#wire.fail(new RealtimeError('token_expired', `the server says "${reason}", ${why}`));
+    return false;
+  }
+
+  /**
+   * @param {Token} token
+   * @returns {Promise<boolean>} Whether it is there. If not, the page has been told.
+   */
+  async #fetch(token) {
+    try {
+      await token.fetch();
+      return true;
+    } catch (error) {
+      this.#wire.fail(/** @type {RealtimeError} */ (error));
+      return false;
+    }
+  }
+
+  /** @param {object} command */
+  #send(command) {
+    const since = this.#personal.ask();
+    const previous = this.#wire.previous();
+    this.#wire.send({
+      ...command,
+      ...(since && { user_since: since }),
+      ...(since && previous.length && { previous }),
+    });
+  }
+
+  /**
+   * Offsets count in one user's stream; another user's position means nothing there.
+   *
+   * @param {string | undefined} user
+   */
+  #become(user) {
+    if (user === this.#owner) return;
+    this.#owner = user;
+    const kept = user === undefined ? null : (this.#positions?.position(`user:${user}`) ?? null);
+    // What the page wants is meant for the user that it began with.
+    this.#personal.begin(this.#since ?? kept);
+    this.#since = null;
+  }
+}
+
+/** Idempotency keys for what this page publishes, so that what is sent again has its effect once. */
+class Keys {
+  /** The form of those that libraries make: 16 random bytes, by which the server remembers the last ones of each page. */
+  #prefix = `~${base64url(crypto.getRandomValues(new Uint8Array(16)))}`;
+  #made = 0;
+
+  next() {
+    this.#made += 1;
+    return `${this.#prefix}.${this.#made}`;
+  }
+}
+
+/** @param {Uint8Array} bytes */
+function base64url(bytes) {
+  return btoa(String.fromCharCode(...bytes))
+    .replace(/\+/g, '-')
+    .replace(/\//g, '_')
+    .replace(/=/g, '');
 }
 
 /**
@@ -1503,7 +2126,7 @@ function attempt(action) {
  *
  * It works in pages and in workers. The manual is docs/browser-api.md, the protocol docs/protocol.md.
  *
- * @import {Options, Publication, RealtimeEvents, State, StateInfo, SubscribeOptions} from './realtime.d.ts'
+ * @import {Ack, Options, Publication, PublishOptions, RealtimeEvents, State, StateInfo, SubscribeOptions} from './realtime.d.ts'
  * @import * as types from './realtime.d.ts'
  */
 
@@ -1516,15 +2139,13 @@ const PREVIOUS = 8;
  * @implements {types.Realtime}
  */
 export class Realtime {
-  #userId;
   /** @type {Events<RealtimeEvents>} */
   #events = new Events('state', 'message', 'missed', 'error');
   #connection;
   #channels;
   #positions;
-  #personal;
-  /** @type {string | null} */
-  #user = null;
+  #identity;
+  #keys = new Keys();
   /** The ids of this connection and those before it, the newest first. @type {string[]} */
   #ids;
 
@@ -1532,25 +2153,35 @@ export class Realtime {
    * @param {string | URL} url
    * @param {Options} [options]
    */
-  constructor(url, { userId, userSince, persist, backoff: { min = 300, max = 20_000 } = {}, timeout = 10_000 } = {}) {
+  constructor(url, options = {}) {
+    const { channelToken, userId, userSince, persist, backoff = {}, timeout = 10_000 } = options;
+    const { min = 300, max = 20_000 } = backoff;
     if (!(min > 0 && max >= min && timeout > 0)) throw new RangeError('times are in ms, above 0, and min ≤ max');
+    const times = { backoff: { min, max }, timeout };
     const address = webSocketUrl(url);
     const since = checkSince(userSince);
-    this.#userId = userId;
+    const token = checkToken(options.token);
+    if (channelToken !== undefined) checkCallback(channelToken);
+    if (token !== undefined && userId !== undefined) throw new TypeError('a token says who the user is: no userId then');
     this.#positions = persist ? new Positions(address) : undefined;
     // A duplicated tab gets a copy of the storage, but is not who the other tab is: they are stored only between pages.
     this.#ids = this.#positions?.take('connections', () => this.#ids) ?? [];
-    this.#personal = this.#openPersonal(since);
-    this.#connection = new Connection(
-      address,
-      { backoff: { min, max }, timeout },
-      {
-        greeted: () => this.#greeted(),
-        received: (message) => this.#receive(message),
-        lost: () => this.#lost(),
-        entered: (state, info) => this.#entered(state, info),
-      },
-    );
+    this.#identity = new Identity({ token, userId, since }, times, this.#positions, {
+      send: (command) => this.#connection.send(command),
+      previous: () => this.#previous(),
+      fail: (error) => this.#fail(undefined, error),
+      renew: (reason) => this.#connection.renew(reason),
+      message: (message) => this.#events.emit('message', message.data, message),
+      missed: (missed) => this.#events.emit('missed', missed),
+    });
+    this.#connection = new Connection(address, times, {
+      prepare: () => this.#identity.prepare(),
+      mayReturn: (disconnect) => this.#identity.mayReturn(disconnect),
+      greeted: () => this.#greeted(),
+      received: (message) => this.#receive(message),
+      lost: () => this.#lost(),
+      entered: (state, info) => this.#entered(state, info),
+    });
     this.#channels = new Channels(
       {
         isOpen: () => this.state === 'connected',
@@ -1558,6 +2189,8 @@ export class Realtime {
         send: (command) => this.#connection.send(command),
         fail: (entry, error) => this.#fail(entry, error),
         unheard: (missed) => this.#events.emit('missed', missed),
+        times,
+        channelToken,
       },
       this.#positions,
     );
@@ -1573,11 +2206,11 @@ export class Realtime {
   }
 
   get user() {
-    return this.#user;
+    return this.#identity.user;
   }
 
   get userPosition() {
-    return this.#personal.cursor.position;
+    return this.#identity.position;
   }
 
   /**
@@ -1586,10 +2219,11 @@ export class Realtime {
    * @param {SubscribeOptions} [options]
    * @returns {types.Subscription}
    */
-  subscribe(name, callback, { since, mode } = {}) {
+  subscribe(name, callback, { since, mode, token } = {}) {
     checkName(name);
     checkCallback(callback);
     checkMode(mode);
+    const ticket = checkToken(token);
     const start = checkSince(since);
     const channels = this.#channels;
     const channel = channels.open(name);
@@ -1597,7 +2231,7 @@ export class Realtime {
     if (this.state === 'closed') {
       queueMicrotask(() => this.#fail(entry, closed(name)));
     } else {
-      channels.add(channel, entry);
+      channels.add(channel, entry, ticket);
     }
     const { events, cursor } = entry;
     /** @type {(command: object) => Promise<any>} */
@@ -1637,6 +2271,28 @@ export class Realtime {
     return this.#events.on(name, callback);
   }
 
+  /**
+   * @param {string} channel
+   * @param {any} data
+   * @param {PublishOptions} [options]
+   * @returns {Promise<Ack>}
+   */
+  async publish(channel, data, { event, excludeSelf } = {}) {
+    checkName(channel);
+    // As it is now: it may be sent later, and perhaps twice.
+    const text = JSON.stringify(data) ?? 'null';
+    if (this.state === 'closed') throw closed(channel);
+    const { receivers, epoch, offset } = await this.#channels.request({
+      type: 'publish',
+      channel,
+      key: this.#keys.next(),
+      ...(event !== undefined && { event }),
+      ...(excludeSelf && { exclude: 'self' }),
+      data: JSON.parse(text),
+    });
+    return { receivers, ...(epoch !== undefined && { position: { epoch, offset } }) };
+  }
+
   close() {
     this.#connection.end({ code: 1000, reason: 'closed by the page' });
   }
@@ -1644,13 +2300,12 @@ export class Realtime {
   #greeted() {
     const { id } = this.#connection;
     this.#ids = [id ?? '', ...this.#ids].slice(0, PREVIOUS + 1);
-    this.#register();
+    this.#identity.introduce();
     this.#channels.connected();
   }
 
   #lost() {
-    this.#user = null;
-    this.#personal.lost();
+    this.#identity.lost();
     this.#channels.lost();
   }
 
@@ -1675,46 +2330,13 @@ export class Realtime {
     if (message?.type === undefined) {
       return this.#fail(undefined, new RealtimeError('bad_message', 'the server sent something that is no message'));
     }
-    if (message.user === true) return this.#personal.receive(message);
-    if (message.type === 'message') return void this.#events.emit('message', message.data, message);
-    if (message.type === 'connected') return this.#identified(message);
+    const { type, id, channel } = message;
+    if (message.user === true) return this.#identity.receive(message);
+    if (type === 'message') return void this.#events.emit('message', message.data, message);
+    if (type === 'connected') return this.#identity.connected(message);
+    if (type === 'token_expiring' && channel === undefined) return void this.#identity.expiring();
+    if (type === 'error' && id === Identity.ID) return this.#identity.refused(message);
     this.#channels.receive(message);
-  }
-
-  // The user
-
-  /** @param {types.Since | null} since */
-  #openPersonal(since) {
-    // Offsets count in one user's stream; another user's position means nothing there.
-    const key = `user:${this.#userId}`;
-    const kept = this.#userId === undefined ? null : this.#positions?.position(key);
-    return new Personal(since ?? kept ?? null, {
-      message: (message) => this.#events.emit('message', message.data, message),
-      missed: (missed) => this.#events.emit('missed', missed),
-      broken: () => this.#register(),
-      moved: (position) => this.#userId !== undefined && this.#positions?.set(key, position),
-    });
-  }
-
-  /** Says who this is, and up to where it has what was sent to its user. */
-  #register() {
-    if (this.#userId === undefined) return;
-    const since = this.#personal.ask();
-    const previous = this.#previous();
-    this.#connection.send({
-      action: 'register',
-      userId: this.#userId,
-      channels: [],
-      ...(since && { user_since: since }),
-      ...(since && previous.length && { previous }),
-    });
-  }
-
-  /** @param {{user?: string | null}} connected */
-  #identified({ user = null }) {
-    this.#user = user;
-    if (this.#userId === undefined || user !== null) return;
-    this.#fail(undefined, new RealtimeError('anonymous', 'the server did not accept userId (see insecure_identity)'));
   }
 
   /**

@@ -37,7 +37,8 @@ fn push_is_written(bencher: divan::Bencher<'_, '_>, size: usize) {
     let channel = ChannelName::parse("orders.42").expect("a valid name");
     let data = RawValue::from_string(format!("\"{}\"", "x".repeat(size))).expect("a JSON string");
     bencher.counter(divan::counter::BytesCount::new(size)).bench(|| {
-        let publication = push::Publication { event: None, data: &data, offset: None, prev: None, id: None };
+        let publication =
+            push::Publication { event: None, data: &data, offset: None, prev: None, id: None, user: None };
         push::broadcast_update(divan::black_box(&channel), publication)
     });
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::json::{check_depth, envelope, request_id, string, strings};
 use crate::position::{mode, since};
 use crate::publisher::{HistoryQuery, ListQuery, PublishCommand, publish_command};
-use crate::{ChannelName, CommandError, ConnectionId, ErrorCode, Mode, NameError, RequestId, Since, UserId};
+use crate::{ChannelName, CommandError, ConnectionId, ErrorCode, Mode, NameError, RequestId, Since, Target, UserId};
 
 /// Most publications, members or channels in one reply.
 pub(crate) const PAGE: usize = 1_000;
@@ -37,8 +37,35 @@ pub enum ClientCommand<'a> {
     History(HistoryQuery),
     /// Ask who is in a channel.
     Presence(ListQuery<ChannelName>),
-    /// Publish; only for a client that authenticated with a publisher key.
-    Publish(PublishCommand<'a>),
+    /// Say by a token who one is.
+    Connect(Connect),
+    /// Publish in a channel where its rule lets clients.
+    Publish {
+        /// What. Its target is a channel.
+        publish: PublishCommand<'a>,
+        /// Whether the client itself shall not get it.
+        exclude_self: bool,
+    },
+    /// Publish like a publisher; only for a client that authenticated with a publisher key.
+    Broadcast(PublishCommand<'a>),
+}
+
+/// A token is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// The token.
+    pub token: Box<str>,
+    /// From where the user's own stream is wanted.
+    pub user_since: Option<Since>,
+    /// The connections that this client had before.
+    pub previous: Vec<ConnectionId>,
+}
+
+/// Tokens are secrets.
+impl std::fmt::Debug for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connect").field("user_since", &self.user_since).finish_non_exhaustive()
+    }
 }
 
 /// A subscription that is asked for.
@@ -52,6 +79,18 @@ pub struct Subscribe {
     pub mode: Mode,
     /// The connections that this client had before: what excluded them is not for it.
     pub previous: Vec<ConnectionId>,
+    /// A token for this channel.
+    pub token: Option<Token>,
+}
+
+/// A token as it came; it shows in no debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub Box<str>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(hidden)")
+    }
 }
 
 /// Several subscriptions at once, and an identity.
@@ -94,6 +133,8 @@ struct Envelope<'a> {
     #[serde(borrow)]
     limit: Option<&'a RawValue>,
     #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
 
@@ -124,11 +165,14 @@ fn command<'a>(text: &'a str, fields: &Envelope<'a>) -> Result<ClientCommand<'a>
         "presence" => {
             ListQuery::read(channel(fields.channel)?, fields.after, fields.limit).map(ClientCommand::Presence)
         }
-        "broadcast_update" => publish_command(text).map(ClientCommand::Publish),
+        "connect" => connect(fields).map(ClientCommand::Connect),
+        "publish" => publish(text),
+        "broadcast_update" => publish_command(text).map(|(publish, _)| ClientCommand::Broadcast(publish)),
         other => Err(CommandError::new(
             ErrorCode::UnknownType,
             format!(
-                "unknown type {}; known are subscribe, unsubscribe, register, history, presence and ping",
+                "unknown type {}; known are connect, subscribe, unsubscribe, register, publish, history, presence and \
+                 ping",
                 quoted(other)
             ),
         )),
@@ -143,9 +187,33 @@ pub(crate) fn channel(raw: Option<&RawValue>) -> Result<ChannelName, CommandErro
 
 fn subscribe(fields: &Envelope<'_>) -> Result<Subscribe, CommandError> {
     let channel = channel(fields.channel)?;
-    let read = || Ok((since("since", fields.since)?, mode(fields.mode)?, previous(fields.previous)?));
-    let (since, mode, previous) = read().map_err(|error: CommandError| error.about(channel.as_str()))?;
-    Ok(Subscribe { channel, since, mode, previous })
+    let read = || {
+        let token = string("token", fields.token)?.map(|token| Token(token.into()));
+        Ok((since("since", fields.since)?, mode(fields.mode)?, previous(fields.previous)?, token))
+    };
+    let (since, mode, previous, token) = read().map_err(|error: CommandError| error.about(channel.as_str()))?;
+    Ok(Subscribe { channel, since, mode, previous, token })
+}
+
+fn connect(fields: &Envelope<'_>) -> Result<Connect, CommandError> {
+    let token = string("token", fields.token)?.ok_or_else(|| CommandError::bad_request("token is missing"))?;
+    let user_since = since("user_since", fields.user_since)?;
+    Ok(Connect { token: token.into(), user_since, previous: previous(fields.previous)? })
+}
+
+/// A client publishes in one channel, and excludes nobody but itself.
+fn publish(text: &str) -> Result<ClientCommand<'_>, CommandError> {
+    let (mut publish, exclude) = publish_command(text)?;
+    if !matches!(publish.target, Target::Channel(_)) {
+        return Err(CommandError::bad_request("a client publishes in one channel; name it as channel"));
+    }
+    let exclude_self = match exclude.as_deref() {
+        None => false,
+        Some("self") => true,
+        Some(_) => return Err(CommandError::bad_request("exclude must be \"self\" here, or be left out")),
+    };
+    publish.exclude = None;
+    Ok(ClientCommand::Publish { publish, exclude_self })
 }
 
 /// Ids that no server can have given are left out: nothing excluded them.
@@ -165,7 +233,7 @@ fn register(fields: &Envelope<'_>) -> Result<Register, CommandError> {
     let channel = |name: &str| match ChannelName::parse(name) {
         Ok(channel) => {
             let since = positions.of(name)?;
-            Ok(Ok(Subscribe { channel, since, mode: Mode::Stream, previous: previous.clone() }))
+            Ok(Ok(Subscribe { channel, since, mode: Mode::Stream, previous: previous.clone(), token: None }))
         }
         Err(error) => Ok(Err((truncated(name), error))),
     };

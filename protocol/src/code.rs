@@ -35,7 +35,9 @@ codes! {
         UnknownType = "unknown_type", 400, "The command's type is not known.";
         InvalidName = "invalid_name", 400, "A channel, event or user name is empty, too long or holds control characters.";
         Unauthorized = "unauthorized", 401, "The command needs a publisher key, and none or a wrong one was given.";
-        Forbidden = "forbidden", 403, "A rule does not allow it.";
+        TokenInvalid = "token_invalid", 401, "The token is refused: its signature, its form or what it is for.";
+        TokenExpired = "token_expired", 401, "The token has run out or was revoked; get a new one.";
+        Forbidden = "forbidden", 403, "A rule does not allow it, or the publisher key is not for it.";
         TooLarge = "too_large", 413, "The publication is larger than max_publication.";
         KeyConflict = "key_conflict", 409, "The idempotency key was used for another publication.";
         LimitExceeded = "limit_exceeded", 429, "A limit of this connection, such as its number of channels, is reached.";
@@ -64,7 +66,7 @@ pub enum CloseCode {
     Unauthorized,
     /// Not allowed here.
     Forbidden,
-    /// The credential's time is over.
+    /// The token's time is over, or it was revoked. With a new one the client may come back.
     TokenExpired,
     /// The connection took its frames too slowly; its outbox was full.
     SlowConsumer,
@@ -135,7 +137,9 @@ impl CloseCode {
     /// Whether a client may connect again by itself.
     pub fn reconnect(self) -> bool {
         match self {
-            Self::SlowConsumer | Self::GoingAway | Self::TooManyConnections | Self::RateLimit => true,
+            Self::TokenExpired | Self::SlowConsumer | Self::GoingAway | Self::TooManyConnections | Self::RateLimit => {
+                true
+            }
             Self::Normal
             | Self::ProtocolError
             | Self::Unsupported
@@ -143,8 +147,7 @@ impl CloseCode {
             | Self::TooBig
             | Self::BadRequest
             | Self::Unauthorized
-            | Self::Forbidden
-            | Self::TokenExpired => false,
+            | Self::Forbidden => false,
         }
     }
 }

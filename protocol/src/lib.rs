@@ -12,15 +12,16 @@ mod name;
 mod position;
 mod publisher;
 pub mod push;
+pub mod token;
 
-pub use client::{ClientCommand, ClientRequest, Register, Subscribe};
+pub use client::{ClientCommand, ClientRequest, Connect, Register, Subscribe, Token};
 pub use code::{CloseCode, ErrorCode};
 pub use json::{CommandError, MAX_DATA_DEPTH, MAX_ENVELOPE_DEPTH, RequestId};
 pub use key::{IdempotencyKey, KeyError};
 pub use name::{ChannelName, ConnectionId, EventName, MAX_NAME, MAX_USER, NameError, UserId};
 pub use position::{MAX_OFFSET, Mode, Position, Since};
 pub use publisher::{
-    HistoryQuery, ListQuery, PublishCommand, PublisherCommand, PublisherFrame, PublisherRequest, Target,
+    HistoryQuery, ListQuery, PublishCommand, PublisherCommand, PublisherFrame, PublisherRequest, Target, Whom,
 };
 
 /// The protocol version that `welcome` announces.

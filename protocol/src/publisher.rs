@@ -47,7 +47,37 @@ pub enum PublisherCommand<'a> {
     Subscribers(ChannelName),
     /// Ask for a copy of the histories on disk, beside them.
     Backup,
+    /// Close connections.
+    Disconnect {
+        /// Whose.
+        whom: Whom,
+        /// What they are told; `None`: nothing in particular.
+        reason: Option<Box<str>>,
+    },
+    /// End a user's subscriptions to a channel.
+    Unsubscribe {
+        /// Whose.
+        user: UserId,
+        /// To what.
+        channel: ChannelName,
+        /// What the user is told.
+        reason: Option<Box<str>>,
+    },
+    /// Take back the tokens that a user has got until now, and close the connections that came with them.
+    Revoke(UserId),
 }
+
+/// Whose connections are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// All of one user.
+    User(UserId),
+    /// One; `None` when no server can have given the id.
+    Connection(Option<ConnectionId>),
+}
+
+/// Longest reason: with its code it must fit into a close frame (RFC 6455 §5.5).
+const MAX_REASON: usize = 120;
 
 /// A part of a channel's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +171,8 @@ struct Envelope<'a> {
     #[serde(borrow)]
     prefix: Option<&'a RawValue>,
     #[serde(borrow)]
+    reason: Option<&'a RawValue>,
+    #[serde(borrow)]
     after: Option<&'a RawValue>,
     #[serde(borrow)]
     limit: Option<&'a RawValue>,
@@ -178,8 +210,11 @@ impl<'a> PublisherRequest<'a> {
 }
 
 /// Reads the same fields from a client's frame, whose depth was checked.
-pub(crate) fn publish_command(text: &str) -> Result<PublishCommand<'_>, CommandError> {
-    publish(&envelope(text)?)
+/// Besides the command, what `exclude` says, which for a client may be "self".
+pub(crate) fn publish_command(text: &str) -> Result<(PublishCommand<'_>, Option<String>), CommandError> {
+    let fields: Envelope<'_> = envelope(text)?;
+    let exclude = string("exclude", fields.exclude)?.map(std::borrow::Cow::into_owned);
+    Ok((publish(&fields)?, exclude))
 }
 
 fn command<'a>(fields: &Envelope<'a>) -> Result<PublisherCommand<'a>, CommandError> {
@@ -200,14 +235,44 @@ fn command<'a>(fields: &Envelope<'a>) -> Result<PublisherCommand<'a>, CommandErr
         }
         "subscribers" => channel(fields.channel).map(PublisherCommand::Subscribers),
         "backup" => Ok(PublisherCommand::Backup),
+        "disconnect" => Ok(PublisherCommand::Disconnect { whom: whom(fields)?, reason: reason(fields.reason)? }),
+        "unsubscribe" => Ok(PublisherCommand::Unsubscribe {
+            user: user(fields.user)?,
+            channel: channel(fields.channel)?,
+            reason: reason(fields.reason)?,
+        }),
+        "revoke" => user(fields.user).map(PublisherCommand::Revoke),
         other => Err(CommandError::new(
             ErrorCode::UnknownType,
             format!(
                 "unknown type {}; known are broadcast_update, history, position, presence, channels, subscribers, \
-                 backup and ping",
+                 disconnect, unsubscribe, revoke, backup and ping",
                 quoted(other)
             ),
         )),
+    }
+}
+
+fn user(raw: Option<&RawValue>) -> Result<UserId, CommandError> {
+    let id = string("user", raw)?.ok_or_else(|| CommandError::bad_request("user is missing"))?;
+    UserId::parse(&id).map_err(|error| CommandError::name("user ids", error))
+}
+
+fn whom(fields: &Envelope<'_>) -> Result<Whom, CommandError> {
+    match (fields.user, string("connection", fields.connection)?) {
+        (user, None) => self::user(user).map(Whom::User),
+        (None, Some(id)) => Ok(Whom::Connection(ConnectionId::parse(&id))),
+        (Some(_), Some(_)) => Err(CommandError::bad_request("name a user or a connection, not both")),
+    }
+}
+
+fn reason(raw: Option<&RawValue>) -> Result<Option<Box<str>>, CommandError> {
+    match string("reason", raw)? {
+        Some(text) if text.len() > MAX_REASON => {
+            let message = format!("reason has {} bytes, and may have {MAX_REASON}", text.len());
+            Err(CommandError::bad_request(message))
+        }
+        text => Ok(text.map(Into::into)),
     }
 }
 

@@ -50,6 +50,13 @@ impl Object {
         self.raw(key, if value { "true" } else { "false" })
     }
 
+    fn number_if(self, key: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.number(key, number),
+            None => self,
+        }
+    }
+
     fn number_or_null(self, key: &str, number: Option<u64>) -> Self {
         match number {
             Some(number) => self.number(key, number),
@@ -136,15 +143,16 @@ pub struct Standing<'a> {
 pub struct Member<'a> {
     /// Who.
     pub user: &'a UserId,
+    /// What the user's token says of the user: JSON.
+    pub info: Option<&'a str>,
     /// With so many connections; not told of one who comes or goes.
     pub connections: Option<u64>,
 }
 
 impl Member<'_> {
     fn to_json(self) -> String {
-        let Self { user, connections } = self;
-        // Info comes only from tokens, which do not exist yet.
-        let info = "null";
+        let Self { user, info, connections } = self;
+        let info = info.unwrap_or("null");
         match connections {
             Some(count) => format!("{{\"user\":{},\"info\":{info},\"connections\":{count}}}", quote(user.as_str())),
             None => format!("{{\"user\":{},\"info\":{info}}}", quote(user.as_str())),
@@ -152,25 +160,38 @@ impl Member<'_> {
     }
 }
 
+/// A member as lists have it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Who.
+    pub user: UserId,
+    /// What the user's token says of the user.
+    pub info: Option<std::sync::Arc<RawValue>>,
+    /// Connections in the channel.
+    pub connections: u64,
+}
+
 /// A page of members, and after whom the next one begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Members<'a> {
     /// In the order of their ids.
-    pub members: &'a [(UserId, u64)],
+    pub members: &'a [Listed],
     /// The last one's id, when there are more.
     pub next: Option<&'a str>,
 }
 
 impl<'a> Members<'a> {
     /// A page, and whether there are `more` after it.
-    pub fn page(members: &'a [(UserId, u64)], more: bool) -> Self {
-        Self { members, next: members.last().filter(|_| more).map(|(user, _)| user.as_str()) }
+    pub fn page(members: &'a [Listed], more: bool) -> Self {
+        Self { members, next: members.last().filter(|_| more).map(|member| member.user.as_str()) }
     }
 }
 
 impl Object {
     fn members(self, members: Members<'_>) -> Self {
-        let json = |(user, count): &(UserId, u64)| Member { user, connections: Some(*count) }.to_json();
+        let json = |Listed { user, info, connections }: &Listed| {
+            Member { user, info: info.as_deref().map(RawValue::get), connections: Some(*connections) }.to_json()
+        };
         let items: Vec<_> = members.members.iter().map(json).collect();
         self.raw("members", &list(&items)).next(members.next)
     }
@@ -210,9 +231,19 @@ pub fn subscribed(
     .end()
 }
 
-/// A subscription is over. Sent for a command only when it had an id.
-pub fn unsubscribed(id: Option<&RequestId>, channel: &ChannelName) -> String {
-    Object::new("unsubscribed").id(id).string("channel", channel.as_str()).end()
+/// A subscription is over. Sent for a command only when it had an id; without a command it has a `reason`.
+pub fn unsubscribed(id: Option<&RequestId>, channel: &ChannelName, reason: Option<&str>) -> String {
+    let object = Object::new("unsubscribed").id(id).string("channel", channel.as_str());
+    match reason {
+        Some(reason) => object.string("reason", reason),
+        None => object,
+    }
+    .end()
+}
+
+/// A token runs out in so many seconds: that of one channel, or the connection's.
+pub fn token_expiring(channel: Option<&ChannelName>, seconds: u64) -> String {
+    Object::new("token_expiring").channel(channel.map(ChannelName::as_str)).number("in", seconds).end()
 }
 
 /// Answer to `ping`.
@@ -227,20 +258,19 @@ pub fn error(error: &CommandError) -> String {
         .string("code", error.code.as_str())
         .string("message", &error.message)
         .channel(error.channel.as_deref())
+        .number_if("after", error.after)
         .end()
 }
 
-/// The connection is about to be closed. `after`: ms to wait before connecting again.
-pub fn disconnect(code: CloseCode, after: Option<u64>) -> String {
-    let object = Object::new("disconnect")
+/// The connection is about to be closed. `reason`: instead of the code's own. `after`: ms to wait before connecting
+/// again.
+pub fn disconnect(code: CloseCode, reason: Option<&str>, after: Option<u64>) -> String {
+    Object::new("disconnect")
         .number("code", code.number())
-        .string("reason", code.reason())
-        .raw("reconnect", if code.reconnect() { "true" } else { "false" });
-    match after {
-        Some(ms) => object.number("after", ms),
-        None => object,
-    }
-    .end()
+        .string("reason", reason.unwrap_or(code.reason()))
+        .raw("reconnect", if code.reconnect() { "true" } else { "false" })
+        .number_if("after", after)
+        .end()
 }
 
 /// A publication: nothing in it depends on who receives it, so one text serves all.
@@ -256,12 +286,14 @@ pub struct Publication<'a> {
     pub prev: Option<u64>,
     /// Stands for the application's idempotency key, so that a page notices what it gets twice.
     pub id: Option<&'a str>,
+    /// The user whose client published it; `None`: a publisher did, or nobody in particular.
+    pub user: Option<&'a UserId>,
 }
 
 impl Object {
     /// All of a publication but its data.
     fn publication(self, publication: Publication<'_>) -> Self {
-        let Publication { event, offset, prev, id, .. } = publication;
+        let Publication { event, offset, prev, id, user, .. } = publication;
         let object = match offset {
             Some(offset) => self.number("offset", offset),
             None => self,
@@ -274,7 +306,15 @@ impl Object {
             Some(id) => object.string("id", id),
             None => object,
         };
-        object.event(event)
+        object.by(user).event(event)
+    }
+
+    /// Whose client published it.
+    fn by(self, user: Option<&UserId>) -> Self {
+        match user {
+            Some(user) => self.string("user", user.as_str()),
+            None => self,
+        }
     }
 
     fn data(self, publication: Publication<'_>) -> Self {
@@ -334,14 +374,14 @@ pub fn position(of: Of<'_>, offset: u64) -> String {
 }
 
 /// A user has come into a presence channel.
-pub fn join(channel: &ChannelName, user: &UserId) -> String {
-    let member = Member { user, connections: None }.to_json();
+pub fn join(channel: &ChannelName, user: &UserId, info: Option<&str>) -> String {
+    let member = Member { user, info, connections: None }.to_json();
     Object::new("join").string("channel", channel.as_str()).raw("member", &member).end()
 }
 
 /// A user has left a presence channel.
-pub fn leave(channel: &ChannelName, user: &UserId) -> String {
-    let member = Member { user, connections: None }.to_json();
+pub fn leave(channel: &ChannelName, user: &UserId, info: Option<&str>) -> String {
+    let member = Member { user, info, connections: None }.to_json();
     Object::new("leave").string("channel", channel.as_str()).raw("member", &member).end()
 }
 
@@ -402,7 +442,7 @@ pub fn history_item(offset: u64, publication: Publication<'_>) -> String {
     if let Some(id) = publication.id {
         object = object.string("id", id);
     }
-    object.event(publication.event).raw("data", publication.data.get()).end()
+    object.by(publication.user).event(publication.event).raw("data", publication.data.get()).end()
 }
 
 /// Answer to `history`.
@@ -465,12 +505,13 @@ pub fn http_error(code: &str, message: &str) -> String {
     format!("{{\"error\":{{\"code\":{},\"message\":{}}}}}", quote(code), quote(message))
 }
 
-/// Who the server takes the connection for; `None` is nobody in particular.
-pub fn connected(id: Option<&RequestId>, user: Option<&UserId>) -> String {
-    let object = Object::new("connected").id(id);
-    match user {
-        Some(user) => object.string("user", user.as_str()),
-        None => object.raw("user", "null"),
+/// Who the server takes the connection for; `None` is nobody in particular. `expires`: the end of its token, in
+/// seconds since 1970.
+pub fn connected(id: Option<&RequestId>, user: Option<&UserId>, expires: Option<u64>) -> String {
+    let object = Object::new("connected").id(id).string_or_null("user", user.map(UserId::as_str));
+    match expires {
+        Some(expires) => object.number("expires", expires),
+        None => object,
     }
     .end()
 }

@@ -123,7 +123,8 @@ impl Command {
         Self { text, first, rest: Vec::new(), array: false }
     }
 
-    /// Asks for something that changes nothing: `type`, and what else it takes. It can be asked again at any time.
+    /// Asks for something that publishes nothing: `type`, and what else it takes. It can be asked again at any time, since
+    /// it changes nothing, or nothing more the second time.
     pub(crate) fn ask(id: u64, kind: &str, fields: impl FnOnce(&mut String)) -> Self {
         let mut text = String::with_capacity(96);
         push_head(&mut text, id, kind);

@@ -13,6 +13,7 @@ mod command;
 pub mod conformance;
 mod connect;
 mod connection;
+mod control;
 mod endpoint;
 mod entry;
 mod error;

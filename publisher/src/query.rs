@@ -75,6 +75,11 @@ struct Subscribers {
     subscribers: u64,
 }
 
+#[derive(Deserialize)]
+struct Receivers {
+    receivers: u64,
+}
+
 impl Publisher {
     /// Publications of a channel in ascending order, the newest or those since a position: the reply, a JSON object.
     pub fn history(
@@ -154,7 +159,13 @@ impl Publisher {
     }
 
     /// One question; its reply.
-    fn ask(&self, target: &Target, settings: &Settings, kind: &str, fields: &Fields<'_>) -> Result<String, Error> {
+    pub(crate) fn ask(
+        &self,
+        target: &Target,
+        settings: &Settings,
+        kind: &str,
+        fields: &Fields<'_>,
+    ) -> Result<String, Error> {
         self.exchange(target, settings, Instant::now(), |exchange| self.ask_once(exchange, kind, fields))
     }
 
@@ -187,7 +198,7 @@ impl Publisher {
     }
 
     fn ask_once(&self, exchange: &mut Exchange<'_>, kind: &str, fields: &Fields<'_>) -> Result<String, Error> {
-        exchange.line.queue.push(Entry::new(Command::ask(self.next_id(), kind, fields), NOBODY));
+        exchange.line.queue.add(Entry::new(Command::ask(self.next_id(), kind, fields), NOBODY), exchange.counters);
         let driven = exchange.drive(Goal::Answered);
         let entry = exchange.line.queue.pop_last().unwrap_or_else(|| unreachable!("it was pushed above"));
         driven?;
@@ -196,7 +207,8 @@ impl Publisher {
     }
 }
 
-type Fields<'a> = dyn Fn(&mut String) + 'a;
+/// What else a command takes.
+pub(crate) type Fields<'a> = dyn Fn(&mut String) + 'a;
 
 fn about(text: &mut String, channel: &str) {
     push_field(text, "channel", channel);
@@ -205,6 +217,11 @@ fn about(text: &mut String, channel: &str) {
 fn push_number(text: &mut String, name: &str, value: u64) {
     // Writing to a string cannot fail.
     let _ = write!(text, ",\"{name}\":{value}");
+}
+
+/// The number in an acknowledgement.
+pub(crate) fn read_receivers(reply: &str) -> Result<u64, Error> {
+    Ok(read::<Receivers>(reply)?.receivers)
 }
 
 /// A reply that is not what was asked for comes from a server of another kind or time.

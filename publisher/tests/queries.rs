@@ -1,4 +1,4 @@
-//! Questions to the server, and what their answers become.
+//! Questions and orders to the server, and what their answers become.
 
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
@@ -112,4 +112,47 @@ fn a_question_whose_connection_breaks_is_asked_again() {
         }
     });
     assert_eq!(Publisher::default().subscribers(&server.target(), &patient(), "c").unwrap(), 1);
+}
+
+#[test]
+fn orders_about_users_are_answered_by_a_number() {
+    let server = answering(&[
+        r#"{"type":"ack","id":ID,"receivers":2}"#,
+        r#"{"type":"ack","id":ID,"receivers":1}"#,
+        r#"{"type":"ack","id":ID,"receivers":3}"#,
+        r#"{"type":"ack","id":ID,"receivers":0}"#,
+        r#"{"type":"error","id":ID,"code":"forbidden","message":"m"}"#,
+    ]);
+    let (publisher, target, settings) = (Publisher::default(), server.target(), patient());
+    assert_eq!(publisher.disconnect_user(&target, &settings, "u\"7", Some("banned")).unwrap(), 2);
+    assert_eq!(publisher.disconnect_user(&target, &settings, "u7", None).unwrap(), 1);
+    assert_eq!(publisher.unsubscribe_user(&target, &settings, "u7", "orders.42").unwrap(), 3);
+    assert_eq!(publisher.revoke_tokens(&target, &settings, "u7").unwrap(), 0);
+    let refused = publisher.revoke_tokens(&target, &settings, "u7");
+    assert!(matches!(&refused, Err(Error::Rejected(why)) if why.code == "forbidden"), "{refused:?}");
+    assert_eq!(
+        server.seen().1[..4],
+        [
+            r#"{"id":1,"type":"disconnect","user":"u\"7","reason":"banned"}"#,
+            r#"{"id":2,"type":"disconnect","user":"u7"}"#,
+            r#"{"id":3,"type":"unsubscribe","user":"u7","channel":"orders.42"}"#,
+            r#"{"id":4,"type":"revoke","user":"u7"}"#,
+        ]
+    );
+}
+
+#[test]
+fn an_order_whose_connection_breaks_is_given_again() {
+    let server = Server::start(|guest| {
+        let (first, report) = (guest.number == 0, guest.report.clone());
+        let mut socket = guest.upgrade();
+        let text = read_text(&mut socket).unwrap();
+        report.send(Event::Command(text.clone())).unwrap();
+        if !first {
+            socket.send(Message::text(support::acknowledgement(&text))).unwrap();
+            read_text(&mut socket);
+        }
+    });
+    assert_eq!(Publisher::default().revoke_tokens(&server.target(), &patient(), "u7").unwrap(), 1);
+    assert_eq!(server.seen(), (2, vec![r#"{"id":1,"type":"revoke","user":"u7"}"#.to_owned(); 2]));
 }

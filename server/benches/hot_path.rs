@@ -23,7 +23,7 @@ fn main() {
 
 fn payload(size: usize) -> Payload {
     let data = RawValue::from_string(format!("\"{}\"", "x".repeat(size))).expect("a JSON string");
-    Payload { event: None, data }
+    Payload { event: None, data, user: None }
 }
 
 fn stream(number: usize) -> Stream {

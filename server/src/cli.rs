@@ -9,6 +9,7 @@ mod publish;
 mod signals;
 mod start;
 mod tail;
+mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
         Some(("start", matches)) => start::run(&sources(matches)),
         Some(("check-config", matches)) => check_config::run(matches),
         Some(("key", _)) => key(),
+        Some(("token", matches)) => token::run(matches),
         Some(("version", _)) => Ok(writeln!(io::stdout(), "{}", arguments::VERSION)?),
         Some(("publish", matches)) => publish::run(matches),
         Some(("tail", matches)) => tail::run(matches),

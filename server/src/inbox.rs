@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::directory::Place;
-use crate::hub::Publication;
+use crate::hub::{Measure, Publication, Stream};
 
 /// Bytes of publications waiting for one shard above which publishers are not read.
 const HIGH_WATER: usize = 16 * 1024 * 1024;
+
+/// About what a measure against connections occupies while it waits, bytes.
+pub const MEASURE_SIZE: usize = 256;
 
 /// Work for a shard, in order.
 pub enum Item {
@@ -34,6 +37,22 @@ pub enum Item {
         /// The answer.
         text: String,
     },
+    /// For all connections of a user.
+    Measure {
+        /// The shard's number of the user's stream.
+        local: u32,
+        /// The user's stream; the number may be another's by now.
+        stream: Arc<Stream>,
+        /// What is done to them.
+        measure: Arc<Measure>,
+    },
+    /// For one connection: it is closed.
+    Disconnect {
+        /// Which.
+        place: Place,
+        /// What it is told.
+        reason: Option<Box<str>>,
+    },
     /// The node's budget is spent and most waits on this shard: make room.
     Relieve,
 }
@@ -44,6 +63,7 @@ impl Item {
         match self {
             Self::Publication { publication, .. } | Self::Direct { publication, .. } => publication.size(),
             Self::Reply { text, .. } => text.len(),
+            Self::Measure { .. } | Self::Disconnect { .. } => MEASURE_SIZE,
             Self::Relieve => 0,
         }
     }

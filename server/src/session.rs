@@ -1,28 +1,58 @@
 //! A client's logical state: commands in, actions out. No socket, no clock of its own, nothing to wait for.
 
-use std::time::{Duration, Instant};
+mod tokens;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use realtime_protocol::{
-    ChannelName, ClientCommand, ClientRequest, CloseCode, CommandError, ConnectionId, ErrorCode, HistoryQuery,
-    ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, UserId, push,
+    ChannelName, ClientCommand, ClientRequest, CloseCode, CommandError, Connect, ConnectionId, ErrorCode, HistoryQuery,
+    ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, Target, Token, UserId, push,
 };
 
+use crate::gate::Origin;
+use crate::grant::Grant;
+use crate::hub::Who;
+use crate::limits::{Allowance, Cost};
 use crate::policy::Policy;
+use crate::rules::{Standing, Verb};
+use crate::token::{Claims, Refused, Scope, Verifier};
+
+use self::tokens::{ChannelToken, ConnectionToken, Due, Term};
+
+/// The time, by both clocks: one that only goes on, and the one by which tokens end.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For rates and deadlines.
+    pub instant: Instant,
+    /// Seconds since 1970, for tokens.
+    pub unix: u64,
+}
+
+impl Now {
+    /// What the clocks show.
+    pub fn read() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { instant: Instant::now(), unix }
+    }
+}
 
 /// Who a connection is, as the front found out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Identity {
     /// On `/` or `/ws`.
     Client {
-        /// It may publish too, as it authenticated like a publisher.
-        publisher: bool,
+        /// What it may publish, too, when it authenticated like a publisher.
+        publisher: Option<Arc<Grant>>,
+        /// What the token says that came with the request.
+        token: Option<Box<Claims>>,
     },
     /// On `/__echo`.
     Echo,
     /// On `/publisher`.
     Publisher {
-        /// How it authenticated, for the log.
-        name: &'static str,
+        /// What it may publish.
+        grant: Arc<Grant>,
     },
 }
 
@@ -37,6 +67,8 @@ pub enum Action<'a> {
         id: Option<RequestId>,
         /// To what, and from where.
         subscribe: Subscribe,
+        /// Whether it may see who is there.
+        sees_members: bool,
     },
     /// Unsubscribe, and say so if there is an id.
     Unsubscribe {
@@ -45,17 +77,28 @@ pub enum Action<'a> {
         /// From what.
         channel: ChannelName,
     },
+    /// End a subscription that the client did not end, and say why.
+    Expel {
+        /// From what.
+        channel: ChannelName,
+        /// Why.
+        reason: &'static str,
+    },
     /// The connection is this user's from now on.
     Identify {
         /// For the reply.
         id: Option<RequestId>,
         /// Whose.
-        user: UserId,
+        who: Who,
+        /// Until when its token is valid, and since when: Unix seconds.
+        token: Option<Validity>,
         /// From where the user's own stream is wanted.
         since: Option<Since>,
         /// The connections that the client had before.
         previous: Vec<ConnectionId>,
     },
+    /// What the connection may have has changed: end those subscriptions that [`Session::may_subscribe`] refuses.
+    Review,
     /// Answer.
     Ask {
         /// For the reply.
@@ -69,9 +112,34 @@ pub enum Action<'a> {
         id: Option<RequestId>,
         /// What.
         publish: PublishCommand<'a>,
+        /// Who.
+        by: Author,
     },
     /// Close the connection; nothing more is done for it.
     Close(CloseCode),
+}
+
+/// When a token was made and ends, Unix seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// `iat`.
+    pub issued: u64,
+    /// `exp`.
+    pub expires: u64,
+}
+
+/// Who publishes over a client's connection.
+#[derive(Clone, Debug)]
+pub enum Author {
+    /// Who authenticated as a publisher.
+    Publisher(Arc<Grant>),
+    /// A client, as its rule lets it.
+    Client {
+        /// Whose client.
+        user: Option<UserId>,
+        /// Whether it shall not get it itself.
+        exclude_self: bool,
+    },
 }
 
 /// What is asked about a channel, by who may subscribe to it or publish.
@@ -91,61 +159,174 @@ impl Query {
             Self::Presence(query) => &query.of,
         }
     }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::History(_) => Verb::Subscribe,
+            Self::Presence(_) => Verb::See,
+        }
+    }
 }
+
+type Act<'f, 'a> = &'f mut dyn FnMut(Action<'a>);
 
 /// A client's state.
 #[derive(Debug)]
 pub struct Session {
     user: Option<UserId>,
-    publisher: bool,
+    publisher: Option<Arc<Grant>>,
     allowance: Allowance,
+    /// Boxed, since idle connections are to be small.
+    token: Option<Box<ConnectionToken>>,
+    channel_tokens: Vec<ChannelToken>,
+    /// Until when a token must be shown.
+    connect_by: Option<Instant>,
 }
 
 impl Session {
-    /// A session that has just begun.
-    pub fn new(publisher: bool) -> Self {
-        Self { user: None, publisher, allowance: Allowance::default() }
+    /// A session that has just begun, from this address, where that is limited.
+    pub fn new(publisher: Option<Arc<Grant>>, address: Option<Origin>) -> Self {
+        Self {
+            user: None,
+            publisher,
+            allowance: Allowance::new(address),
+            token: None,
+            channel_tokens: Vec::new(),
+            connect_by: None,
+        }
     }
 
-    /// Whether it may publish.
-    pub fn is_publisher(&self) -> bool {
-        self.publisher
+    /// What it may publish, when it authenticated like a publisher.
+    pub fn publisher(&self) -> Option<&Arc<Grant>> {
+        self.publisher.as_ref()
+    }
+
+    /// What it may publish has changed.
+    pub fn set_publisher(&mut self, grant: Arc<Grant>) {
+        self.publisher = Some(grant);
+    }
+
+    /// When the token was made by which the connection has its user.
+    pub fn issued(&self) -> Option<u64> {
+        self.token.as_ref().map(|token| token.issued)
+    }
+
+    /// Begins, with what the token says that came with the request. Who needs a token and has shown none has `patience`.
+    pub fn begin<'a>(
+        &mut self,
+        now: Now,
+        token: Option<Claims>,
+        policy: &Policy,
+        patience: Duration,
+        act: Act<'_, 'a>,
+    ) {
+        match token {
+            Some(claims) => {
+                let connect = Shown { id: None, since: None, previous: Vec::new() };
+                if let Err(error) = self.accept(now, claims, connect, act) {
+                    self.refuse(error, act);
+                }
+            }
+            None if self.needs_token(policy) => self.connect_by = Some(now.instant + patience),
+            None => {}
+        }
+    }
+
+    fn needs_token(&self, policy: &Policy) -> bool {
+        self.publisher.is_none() && self.token.is_none() && policy.tokens.as_ref().is_some_and(Verifier::is_required)
+    }
+
+    /// After how long [`Self::on_time`] is to be called.
+    pub fn next_deadline(&self, now: Now) -> Option<Duration> {
+        let of_channels = self.channel_tokens.iter().map(|token| token.term);
+        let terms = self.token.iter().map(|token| token.term).chain(of_channels);
+        let ends = terms.map(|term| Duration::from_secs(term.next().saturating_sub(now.unix)));
+        ends.chain(self.connect_by.map(|by| by.saturating_duration_since(now.instant))).min()
+    }
+
+    /// Does what time brings: tokens that run out soon, or have.
+    pub fn on_time(&mut self, now: Now, policy: &Policy, act: Act<'_, '_>) {
+        if self.connect_by.is_some_and(|by| now.instant >= by) {
+            let message = "no token was shown in time; send connect with a token first (tokens.required)";
+            act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message))));
+            return act(Action::Close(CloseCode::Unauthorized));
+        }
+        match self.token.as_mut().map_or(Due::Nothing, |token| token.term.due(now.unix)) {
+            Due::Nothing => {}
+            Due::Warning(left) => act(Action::Reply(push::token_expiring(None, left))),
+            Due::End => return act(Action::Close(CloseCode::TokenExpired)),
+        }
+        let mut ended = Vec::new();
+        for token in &mut self.channel_tokens {
+            match token.term.due(now.unix) {
+                Due::Nothing => {}
+                Due::Warning(left) => act(Action::Reply(push::token_expiring(Some(&token.channel), left))),
+                Due::End => ended.push(token.channel.clone()),
+            }
+        }
+        self.channel_tokens.retain(|token| !ended.contains(&token.channel));
+        for channel in ended {
+            if self.may_subscribe(&channel, policy).is_err() {
+                act(Action::Expel { channel, reason: "token expired" });
+            }
+        }
     }
 
     /// Decides what is to be done about one message.
-    pub fn on_text<'a>(&mut self, now: Instant, text: &'a str, policy: &Policy, act: &mut dyn FnMut(Action<'a>)) {
-        if !self.publisher {
-            match self.allowance.take(now, policy.rate) {
-                Taken::Yes => {}
-                Taken::No => {
-                    let rate = policy.rate.per_second;
-                    let message = format!("more than {rate} commands a second; wait and send it again");
-                    let id = ClientRequest::parse(text).ok().and_then(|request| request.id);
-                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
-                    return act(Action::Reply(push::error(&error)));
-                }
-                Taken::TooOften => return act(Action::Close(CloseCode::RateLimit)),
-            }
+    pub fn on_text<'a>(&mut self, now: Now, text: &'a str, policy: &Policy, act: Act<'_, 'a>) {
+        let request = ClientRequest::parse(text);
+        if let Err(refused) = self.may_ask_now(now.instant, &request, policy) {
+            return act(refused.map_or(Action::Close(CloseCode::RateLimit), |error| Action::Reply(push::error(&error))));
         }
-        match ClientRequest::parse(text) {
-            Ok(ClientRequest { id, command }) => self.on_command(id, command, policy, act),
+        match request {
+            Ok(ClientRequest { id, command }) => self.on_command(now, id, command, policy, act),
             Err(error) => act(Action::Reply(push::error(&error))),
         }
     }
 
+    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own.
+    fn may_ask_now(
+        &mut self,
+        now: Instant,
+        request: &Result<ClientRequest<'_>, CommandError>,
+        policy: &Policy,
+    ) -> Result<(), Option<CommandError>> {
+        if self.publisher.is_some() {
+            return Ok(());
+        }
+        let cost = request.as_ref().map_or(Cost::COMMAND, |request| Cost::of(&request.command));
+        self.allowance.take(now, cost, self.user.as_ref(), &policy.limits).map_err(|refused| {
+            let id = match request {
+                Ok(request) => request.id.clone(),
+                Err(error) => error.id.clone(),
+            };
+            let error = CommandError::new(ErrorCode::RateLimited, refused.to_string()).with_id(id).later(refused.wait);
+            (!refused.is_enough).then_some(error)
+        })
+    }
+
     fn on_command<'a>(
         &mut self,
+        now: Now,
         id: Option<RequestId>,
         command: ClientCommand<'a>,
         policy: &Policy,
-        act: &mut dyn FnMut(Action<'a>),
+        act: Act<'_, 'a>,
     ) {
+        if self.needs_token(policy) && !matches!(command, ClientCommand::Connect(_) | ClientCommand::Ping) {
+            let message = "this server wants to know who you are: send connect with a token first";
+            return act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message).with_id(id))));
+        }
         match command {
             ClientCommand::Ping => act(Action::Reply(push::pong(id.as_ref()))),
-            ClientCommand::Subscribe(subscribe) => self.subscribe(id, subscribe, policy, act),
+            ClientCommand::Connect(connect) => self.connect(now, id, connect, policy, act),
+            ClientCommand::Subscribe(subscribe) => self.subscribe(now, id, subscribe, policy, act),
             ClientCommand::History(query) => self.ask(id, Query::History(query), policy, act),
             ClientCommand::Presence(query) => self.ask(id, Query::Presence(query), policy, act),
-            ClientCommand::Unsubscribe(channel) => act(Action::Unsubscribe { id, channel }),
+            ClientCommand::Unsubscribe(channel) => {
+                self.forget_token(&channel);
+                act(Action::Unsubscribe { id, channel });
+            }
             ClientCommand::Register(Register { channels, .. }) if channels.len() > policy.max_channels => {
                 // Each name is answered, so that many in one command would cost much more than they cost the sender.
                 let (named, most) = (channels.len(), policy.max_channels);
@@ -153,130 +334,234 @@ impl Session {
                 let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id);
                 act(Action::Reply(push::error(&error)));
             }
-            ClientCommand::Register(Register { user, user_since, channels, previous }) => {
-                if let Some(user) = user
-                    && let Err(error) = self.identify(id.clone(), (user, user_since, previous), policy, act)
-                {
-                    return act(Action::Reply(push::error(&error.with_id(id))));
+            ClientCommand::Register(register) => self.register(now, id, register, policy, act),
+            ClientCommand::Publish { publish, exclude_self } => self.publish(id, publish, exclude_self, policy, act),
+            ClientCommand::Broadcast(publish) => {
+                if let Some(grant) = &self.publisher {
+                    return act(Action::Publish { id, publish, by: Author::Publisher(grant.clone()) });
                 }
-                for channel in channels {
-                    match channel {
-                        Ok(channel) => self.subscribe(id.clone(), channel, policy, act),
-                        Err((name, error)) => {
-                            let error = CommandError::name("channel names", error).with_id(id.clone()).about(name);
-                            act(Action::Reply(push::error(&error)));
-                        }
-                    }
-                }
-            }
-            ClientCommand::Publish(publish) if self.publisher => act(Action::Publish { id, publish }),
-            ClientCommand::Publish(_) => {
                 let error = CommandError::new(
                     ErrorCode::Unauthorized,
-                    "only publishers may publish: connect to /publisher, or here, with the header \
-                     Authorization: Bearer and the server's publisher key",
+                    "only publishers may send broadcast_update: connect to /publisher, or here, with the header \
+                     Authorization: Bearer and the server's publisher key; clients send publish, where the channel's \
+                     rule lets them",
                 );
                 act(Action::Reply(push::error(&error.with_id(id))));
             }
         }
     }
 
+    fn connect<'a>(&mut self, now: Now, id: Option<RequestId>, connect: Connect, policy: &Policy, act: Act<'_, 'a>) {
+        let Connect { token, user_since: since, previous } = connect;
+        let verified = match &policy.tokens {
+            Some(tokens) => tokens.verify(&token, now.unix).map_err(Refused::into_error_and_code),
+            None => Err(Refused::NotConfigured.into_error_and_code()),
+        };
+        let shown = Shown { id: id.clone(), since, previous };
+        if let Err((error, code)) = verified.and_then(|claims| self.accept(now, claims, shown, act)) {
+            self.refuse((error.with_id(id), code), act);
+        }
+    }
+
+    /// Who has shown a token before goes on until that one ends; for others there is nothing to go on with.
+    fn refuse(&self, (error, code): (CommandError, CloseCode), act: Act<'_, '_>) {
+        act(Action::Reply(push::error(&error)));
+        if self.token.is_none() {
+            act(Action::Close(code));
+        }
+    }
+
+    fn accept<'a>(
+        &mut self,
+        now: Now,
+        claims: Claims,
+        shown: Shown,
+        act: Act<'_, 'a>,
+    ) -> Result<(), (CommandError, CloseCode)> {
+        let Claims { user, issued, expires, info, scope } = claims;
+        let channels = match scope {
+            Scope::Connection(channels) => channels,
+            Scope::Channel(channel) => return Err(Refused::ForChannel(channel).into_error_and_code()),
+        };
+        if self.user.as_ref().is_some_and(|known| *known != user) {
+            return Err((another_user(), CloseCode::Forbidden));
+        }
+        self.user = Some(user.clone());
+        self.connect_by = None;
+        let term = Term::new(now.unix, expires);
+        let before = self.token.replace(Box::new(ConnectionToken { term, expires, issued, channels }));
+        let Shown { id, since, previous } = shown;
+        let token = Some(Validity { issued, expires });
+        act(Action::Identify { id, who: Who { user, info }, token, since, previous });
+        if before.is_some() {
+            act(Action::Review);
+        }
+        Ok(())
+    }
+
+    fn register<'a>(&mut self, now: Now, id: Option<RequestId>, register: Register, policy: &Policy, act: Act<'_, 'a>) {
+        let Register { user, user_since: since, channels, previous } = register;
+        if let Some(user) = user {
+            let shown = Shown { id: id.clone(), since, previous };
+            if let Err(error) = self.identify(user, shown, policy, act) {
+                return act(Action::Reply(push::error(&error.with_id(id))));
+            }
+        }
+        for channel in channels {
+            match channel {
+                Ok(channel) => self.subscribe(now, id.clone(), channel, policy, act),
+                Err((name, error)) => {
+                    let error = CommandError::name("channel names", error).with_id(id.clone()).about(name);
+                    act(Action::Reply(push::error(&error)));
+                }
+            }
+        }
+    }
+
     fn subscribe<'a>(
-        &self,
+        &mut self,
+        now: Now,
         id: Option<RequestId>,
-        subscribe: Subscribe,
+        mut subscribe: Subscribe,
         policy: &Policy,
-        act: &mut dyn FnMut(Action<'a>),
+        act: Act<'_, 'a>,
     ) {
-        match self.may_see(&subscribe.channel, policy) {
-            Ok(()) => act(Action::Subscribe { id, subscribe }),
+        let token = subscribe.token.take();
+        let channel = &subscribe.channel;
+        let outcome = token
+            .map_or(Ok(()), |token| self.take_token(now, channel, &token, policy))
+            .and_then(|()| self.may_subscribe(channel, policy));
+        match outcome {
+            Ok(()) => {
+                let sees_members = self.may(Verb::See, channel, policy).is_ok();
+                act(Action::Subscribe { id, subscribe, sees_members });
+            }
             Err(error) => act(Action::Reply(push::error(&error.with_id(id)))),
         }
     }
 
-    fn ask<'a>(&self, id: Option<RequestId>, query: Query, policy: &Policy, act: &mut dyn FnMut(Action<'a>)) {
-        match self.may_see(query.channel(), policy) {
+    /// Takes over a token for one channel.
+    fn take_token(
+        &mut self,
+        now: Now,
+        channel: &ChannelName,
+        token: &Token,
+        policy: &Policy,
+    ) -> Result<(), CommandError> {
+        let verified = match &policy.tokens {
+            Some(tokens) => tokens.verify(&token.0, now.unix),
+            None => Err(Refused::NotConfigured),
+        };
+        let checked = verified.and_then(|Claims { user, expires, scope, .. }| match scope {
+            Scope::Connection(_) => Err(Refused::ForConnection),
+            Scope::Channel(other) if other != *channel => Err(Refused::OtherChannel(other)),
+            Scope::Channel(_) if self.user.as_ref() != Some(&user) => Err(Refused::OtherUser(user)),
+            Scope::Channel(_) => Ok(expires),
+        });
+        let expires = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
+        let term = Term::new(now.unix, expires);
+        let most = policy.max_channels;
+        if let Some(known) = self.channel_tokens.iter_mut().find(|known| known.channel == *channel) {
+            known.term = term;
+        } else if self.channel_tokens.len() < most {
+            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term });
+        } else {
+            let message = format!("a connection may have {most} channels; unsubscribe from one first");
+            return Err(CommandError::new(ErrorCode::LimitExceeded, message).about(channel.as_str()));
+        }
+        Ok(())
+    }
+
+    /// A channel was left, so a token for it counts no more.
+    pub fn forget_token(&mut self, channel: &ChannelName) {
+        self.channel_tokens.retain(|token| token.channel != *channel);
+        if self.channel_tokens.is_empty() {
+            self.channel_tokens = Vec::new();
+        }
+    }
+
+    fn ask<'a>(&self, id: Option<RequestId>, query: Query, policy: &Policy, act: Act<'_, 'a>) {
+        match self.may(query.verb(), query.channel(), policy) {
             Ok(()) => act(Action::Ask { id, query }),
             Err(error) => act(Action::Reply(push::error(&error.with_id(id)))),
         }
     }
 
-    /// Rules are about browsers. Who may publish everywhere may also look on, as `tail` does.
-    fn may_see(&self, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        if self.publisher {
+    fn publish<'a>(
+        &self,
+        id: Option<RequestId>,
+        publish: PublishCommand<'a>,
+        exclude_self: bool,
+        policy: &Policy,
+        act: Act<'_, 'a>,
+    ) {
+        let outcome = match &publish.target {
+            Target::Channel(channel) => self.may(Verb::Publish, channel, policy),
+            // The protocol lets no client name anything else.
+            _ => Err(CommandError::new(ErrorCode::BadRequest, "a client publishes in one channel")),
+        };
+        match outcome {
+            Ok(()) => {
+                let by = Author::Client { user: self.user.clone(), exclude_self };
+                act(Action::Publish { id, publish, by });
+            }
+            Err(error) => act(Action::Reply(push::error(&error.with_id(id)))),
+        }
+    }
+
+    /// Whether it may subscribe to a channel.
+    pub fn may_subscribe(&self, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
+        self.may(Verb::Subscribe, channel, policy)
+    }
+
+    /// Rules are about browsers. Who may publish in a channel may also look on, as `tail` does.
+    fn may(&self, verb: Verb, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
+        if self.publisher.as_ref().is_some_and(|grant| grant.covers(channel)) {
             return Ok(());
         }
+        let user = self.user.as_ref();
+        let is_named = self.token.as_ref().is_some_and(|token| token.names(channel, user))
+            || self.channel_tokens.iter().any(|token| token.channel == *channel);
         policy
             .rules
-            .for_channel(channel, self.user.as_ref())
+            .decide(verb, channel, Standing { user, is_named })
             .outcome
             .map_err(|denied| CommandError::new(ErrorCode::Forbidden, denied.to_string()).about(channel.as_str()))
     }
 
-    /// A claimed user counts only where the configuration says so; else the connection stays anonymous.
+    /// A claimed user counts when it is the token's, or where the configuration says so; else the connection stays
+    /// anonymous.
     fn identify<'a>(
         &mut self,
-        id: Option<RequestId>,
-        (user, since, previous): (UserId, Option<Since>, Vec<ConnectionId>),
+        user: UserId,
+        shown: Shown,
         policy: &Policy,
-        act: &mut dyn FnMut(Action<'a>),
+        act: Act<'_, 'a>,
     ) -> Result<(), CommandError> {
-        if !policy.insecure_identity {
-            act(Action::Reply(push::connected(id.as_ref(), None)));
+        let Shown { id, since, previous } = shown;
+        let token = self.token.as_ref().map(|token| Validity { issued: token.issued, expires: token.expires });
+        if token.is_none() && !policy.insecure_identity {
+            act(Action::Reply(push::connected(id.as_ref(), None, None)));
             return Ok(());
         }
-        match &self.user {
-            Some(known) if *known != user => Err(CommandError::new(
-                ErrorCode::Forbidden,
-                "this connection is registered as another user; open a new one",
-            )),
-            _ => {
-                self.user = Some(user.clone());
-                act(Action::Identify { id, user, since, previous });
-                Ok(())
-            }
+        if self.user.as_ref().is_some_and(|known| *known != user) {
+            return Err(another_user());
         }
+        self.user = Some(user.clone());
+        act(Action::Identify { id, who: Who { user, info: None }, token, since, previous });
+        Ok(())
     }
 }
 
-/// How fast a client may send commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// In a second, over time.
-    pub per_second: u32,
-    /// At once.
-    pub burst: u32,
+/// What comes with a token or a claimed user.
+struct Shown {
+    id: Option<RequestId>,
+    since: Option<Since>,
+    previous: Vec<ConnectionId>,
 }
 
-/// A token bucket in time: each command takes the time that it is worth.
-#[derive(Debug, Default)]
-struct Allowance {
-    /// The time up to which the allowance is used.
-    used_to: Option<Instant>,
-    refused: u32,
-}
-
-enum Taken {
-    Yes,
-    No,
-    /// It goes on after as many errors as the burst has commands.
-    TooOften,
-}
-
-impl Allowance {
-    fn take(&mut self, now: Instant, rate: Rate) -> Taken {
-        let cost = Duration::from_secs(1) / rate.per_second;
-        let used_to = self.used_to.unwrap_or(now).max(now) + cost;
-        if used_to > now + cost * rate.burst {
-            self.refused += 1;
-            return if self.refused > rate.burst { Taken::TooOften } else { Taken::No };
-        }
-        if used_to <= now + cost {
-            self.refused = 0;
-        }
-        self.used_to = Some(used_to);
-        Taken::Yes
-    }
+fn another_user() -> CommandError {
+    CommandError::new(ErrorCode::Forbidden, "this connection is another user's; open a new one")
 }
 
 #[cfg(test)]
@@ -284,21 +569,26 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn publisher() -> Option<Arc<Grant>> {
+        let config = Config { dev: true, ..Config::default() };
+        crate::policy::of(&config).grants.dev().cloned()
+    }
+
     fn said(session: &mut Session, config: &Config, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
-        session.on_text(Instant::now(), text, &Policy::new(config), &mut |action| seen.push(format!("{action:?}")));
+        session.on_text(Now::read(), text, &crate::policy::of(config), &mut |action| seen.push(format!("{action:?}")));
         seen
     }
 
     #[test]
     fn a_claimed_user_counts_only_under_insecure_identity() {
         let text = r#"{"action":"register","userId":42,"channels":["a",""]}"#;
-        let safe = said(&mut Session::new(false), &Config::default(), text);
+        let safe = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(safe[0].contains(r#"\"user\":null"#), "{safe:?}");
         assert!(safe[1].starts_with("Subscribe"), "{safe:?}");
         assert!(safe[2].contains("invalid_name"), "{safe:?}");
         let config = Config { insecure_identity: true, ..Config::default() };
-        let mut session = Session::new(false);
+        let mut session = Session::new(None, None);
         assert!(said(&mut session, &config, text)[0].contains(r#"UserId("42")"#));
         let other = said(&mut session, &config, r#"{"action":"register","userId":"43","channels":["a"]}"#);
         assert!(other.len() == 1 && other[0].contains("forbidden"), "{other:?}");
@@ -307,34 +597,15 @@ mod tests {
     #[test]
     fn only_who_authenticated_as_a_publisher_may_publish() {
         let text = r#"{"type":"broadcast_update","id":1,"channel":"a","data":1}"#;
-        let refused = said(&mut Session::new(false), &Config::default(), text);
+        let refused = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(refused[0].contains("unauthorized") && refused[0].contains("/publisher"), "{refused:?}");
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Publish"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Publish"));
     }
 
     #[test]
     fn who_authenticated_as_a_publisher_may_look_on_anywhere() {
         let text = r#"{"type":"subscribe","channel":"private-x"}"#;
-        assert!(said(&mut Session::new(false), &Config::default(), text)[0].contains("forbidden"));
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Subscribe"));
-    }
-
-    #[test]
-    fn the_allowance_gives_a_burst_then_a_rate_then_errors_then_the_end() {
-        let mut allowance = Allowance::default();
-        let rate = Rate { per_second: 100, burst: 200 };
-        let start = Instant::now();
-        let taken = |a: &mut Allowance, at: Instant| match a.take(at, rate) {
-            Taken::Yes => 'y',
-            Taken::No => 'n',
-            Taken::TooOften => 'x',
-        };
-        let burst: String = (0..=rate.burst).map(|_| taken(&mut allowance, start)).collect();
-        assert_eq!(burst, "y".repeat(200) + "n");
-        assert_eq!(taken(&mut allowance, start + Duration::from_millis(10)), 'y');
-        assert_eq!(taken(&mut allowance, start + Duration::from_millis(10)), 'n');
-        assert_eq!(taken(&mut allowance, start + Duration::from_secs(60)), 'y');
-        let flood: String = (0..500).map(|_| taken(&mut allowance, start + Duration::from_secs(60))).collect();
-        assert_eq!(flood, "y".repeat(199) + &"n".repeat(200) + &"x".repeat(101));
+        assert!(said(&mut Session::new(None, None), &Config::default(), text)[0].contains("forbidden"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Subscribe"));
     }
 }

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use realtime_server::config::{Config, UnixSocket};
-use realtime_server::rules::{ChannelRule, Overflow, Pattern, StreamRule, Subscribe};
+use realtime_server::rules::{Overflow, StreamRule};
 use serde_json::json;
 use support::frame::{CONTINUE, FIN, PING, TEXT, frame, text};
 use support::http::{Http, request, upgrade};
@@ -190,11 +190,7 @@ fn numbers_and_strings_of_all_kinds_are_forwarded_or_refused_but_never_changed()
 fn a_channel_that_all_leave_while_it_is_passed_on_and_one_joins_again() {
     // One shard in whose turn not all of them fit, and another that keeps the channel alive.
     const EACH: usize = 300;
-    let rule = ChannelRule {
-        pattern: Pattern::parse("*").unwrap(),
-        subscribe: Subscribe::Anyone,
-        stream: StreamRule::new(Some(Overflow::Latest), None, None),
-    };
+    let rule = support::rule("*", StreamRule::new(Some(Overflow::Latest), None, None));
     let config = Config { channels: vec![rule], commands_per_second: 1_000_000, command_burst: 1_000_000, ..config() };
     let mut server = support::start(config);
     let mut others = Vec::new();

@@ -3,6 +3,7 @@
  *
  * @import {Missed, Position, Publication, Since, Standing, SubscriptionEvents} from '../realtime.js'
  * @import {Loss, Outcome, Verdict} from './stream.js'
+ * @import {Token} from './token.js'
  */
 import { Events, call } from './events.js';
 import { Members } from './members.js';
@@ -42,6 +43,12 @@ export class Channel {
   pending = 0;
   /** Whether the server refused it. */
   failed = false;
+  /** The token that opens it, if it takes one of its own. @type {Token | null} */
+  token = null;
+  /** Whether it waits for that token. */
+  waiting = false;
+  /** Whether it is renewed for a new token only, which is no news to subscribers. */
+  #quiet = false;
   #unheard;
 
   /**
@@ -75,6 +82,19 @@ export class Channel {
     if (!entry.outcome || (this.stream.latest && !entry.latest)) this.renew = true;
   }
 
+  /** Another token is needed, for a subscription that stands. */
+  refresh() {
+    if (!this.on) return;
+    this.#quiet = !this.renew;
+    this.renew = true;
+  }
+
+  /** The server has ended the subscription. */
+  ended() {
+    this.on = this.renew = this.failed = false;
+    for (const entry of this.entries) entry.told = false;
+  }
+
   /** What a subscription that is sent now has to ask for. */
   ask() {
     this.renew = false;
@@ -83,21 +103,25 @@ export class Channel {
 
   /** The connection is gone. */
   lost() {
-    this.on = this.renew = this.failed = false;
+    this.ended();
+    this.#quiet = false;
     this.pending = 0;
     this.stream.reset();
-    for (const entry of this.entries) entry.told = false;
+    this.token?.lost();
   }
 
   /** @param {any} reply */
   subscribed(reply) {
     this.on = true;
+    this.failed = false;
     this.resume = null;
     const outcomes = this.stream.settle(this.#cursors(), reply);
     [...this.entries].forEach((entry, i) => {
-      entry.outcome = outcomes[i];
-      entry.told = false;
+      const outcome = (entry.outcome = outcomes[i]);
+      entry.told &&= this.#quiet && !!outcome && !outcome.loss;
     });
+    this.#quiet = false;
+    this.token?.accepted();
     this.members.reset(reply.members, reply.next);
     this.renew = outcomes.includes(null) || (this.stream.latest && !this.latest);
     this.tell();

@@ -2,28 +2,26 @@
  * What the page wants and what is on the wire, brought together once per turn, so that a page may subscribe and
  * unsubscribe as it likes. A channel with a command under way waits for its answer.
  *
- * @import {Missed} from '../realtime.js'
+ * @import {Missed, TokenAnswer, TokenSource} from '../realtime.js'
  * @import {Entry} from './channel.js'
  * @import {Positions} from './positions.js'
  */
 import { Channel } from './channel.js';
-import { RealtimeError } from './checks.js';
+import { RealtimeError, isTemporary } from './checks.js';
+import { Ids } from './ids.js';
+import { Requests } from './requests.js';
+import { Token } from './token.js';
 
 /** Channels in one `register`: with their positions far below the server's 64 KiB for a message, whatever their names. */
 const BATCH = 50;
-/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
-const RATE = 0.08;
-const BURST = 160;
 /** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
 const RETRY = 1_000;
-const TEMPORARY = ['rate_limited', 'unavailable'];
-const RESTING = -1;
-
-/**
- * A question to the server. `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
- *
- * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
- */
+/** Refusals that another token may change. */
+const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
+/** Why the server ends a subscription whose token it does not take any more. */
+const ENDED = 'token expired';
+/** What answers requests. */
+const REPLIES = ['history', 'presence', 'ack'];
 
 /**
  * @typedef {object} Wire
@@ -32,6 +30,8 @@ const RESTING = -1;
  * @property {(command: object) => void} send
  * @property {(entry: Entry | undefined, error: RealtimeError) => void} fail
  * @property {(missed: Missed) => void} unheard
+ * @property {{backoff: {min: number, max: number}, timeout: number}} times
+ * @property {((channel: string) => TokenAnswer | Promise<TokenAnswer>) | undefined} channelToken
  */
 
 export class Channels {
@@ -41,12 +41,9 @@ export class Channels {
   #channels = new Map();
   /** @type {Set<Channel>} Those where what is wanted and what is on the wire may differ. */
   #dirty = new Set();
-  /** @type {Set<Request>} */
-  #requests = new Set();
+  #ids = new Ids();
+  #requests;
   #flushing = false;
-  #lastId = 0;
-  #budget = BURST;
-  #budgetAt = 0;
 
   /**
    * @param {Wire} wire
@@ -55,6 +52,7 @@ export class Channels {
   constructor(wire, positions) {
     this.#wire = wire;
     this.#positions = positions;
+    this.#requests = new Requests(this.#ids, wire.send, () => this.#schedule());
   }
 
   /**
@@ -70,9 +68,11 @@ export class Channels {
   /**
    * @param {Channel} channel
    * @param {Entry} entry
+   * @param {TokenSource} [token]
    */
-  add(channel, entry) {
+  add(channel, entry, token) {
     this.#channels.set(channel.name, channel);
+    if (token !== undefined) channel.token = new Token(token, this.#wire.times);
     channel.add(entry);
     this.#touch(channel);
   }
@@ -88,26 +88,21 @@ export class Channels {
   }
 
   /**
-   * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
-   *
    * @param {object} command
    * @returns {Promise<any>}
    */
   request(command) {
-    return new Promise((resolve, reject) => {
-      this.#requests.add({ command, id: 0, resolve, reject });
-      this.#schedule();
-    });
+    return this.#requests.make(command);
   }
 
   connected() {
-    this.#budget = BURST;
+    this.#ids.reset();
     for (const channel of this.#channels.values()) this.#touch(channel);
     this.#schedule();
   }
 
   lost() {
-    for (const request of this.#requests) request.id = 0;
+    this.#requests.lost();
     for (const channel of this.#channels.values()) {
       channel.lost();
       this.#touch(channel);
@@ -118,15 +113,14 @@ export class Channels {
   close() {
     for (const channel of this.#channels.values()) channel.entries.clear();
     this.#channels.clear();
-    for (const { reject } of this.#requests) reject(new RealtimeError('closed', 'the connection is closed'));
-    this.#requests.clear();
+    this.#requests.close(new RealtimeError('closed', 'the connection is closed'));
   }
 
   /** @param {any} message */
   receive(message) {
     const { type, id } = message;
     if (type === 'error') return this.#refused(message);
-    if (type === 'history' || type === 'presence') return this.#replied(id, ({ resolve }) => resolve(message));
+    if (REPLIES.includes(type)) return this.#requests.answered(message);
     const channel = this.#channels.get(message.channel);
     if (!channel) return;
     switch (type) {
@@ -142,8 +136,12 @@ export class Channels {
       case 'join':
       case 'leave':
         return channel.presence(message);
+      case 'token_expiring':
+        if (channel.token?.drop()) channel.refresh();
+        break;
       case 'subscribed':
       case 'unsubscribed':
+        if (type === 'unsubscribed' && id === undefined) return this.#ended(channel, message);
         if (channel.pending !== id) return;
         channel.pending = 0;
         if (type === 'subscribed') channel.subscribed(message);
@@ -161,19 +159,37 @@ export class Channels {
     if (channel.on || !channel.entries.size) this.#positions?.setChannel(channel.name, channel.position);
   }
 
+  /**
+   * The server has ended a subscription by itself.
+   *
+   * @param {Channel} channel
+   * @param {{reason?: string}} unsubscribed
+   */
+  #ended(channel, { reason = '' }) {
+    channel.ended();
+    const expired = reason === ENDED;
+    // What has ended a good token may be mended by another one.
+    if (!expired || !channel.token?.drop()) {
+      const code = expired ? 'token_expired' : 'unsubscribed';
+      this.#failed(channel, new RealtimeError(code, `the server has ended the subscription: ${reason}`, channel.name));
+    }
+    this.#touch(channel);
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {RealtimeError} error
+   */
+  #failed(channel, error) {
+    channel.failed = true;
+    for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
+  }
+
   /** @param {{id?: number, channel?: string, code: string, message: string}} error */
   #refused({ id, channel: name, code, message }) {
     const error = new RealtimeError(code, message, name);
-    const retry = TEMPORARY.includes(code);
-    const answered = this.#replied(id, (request) => {
-      if (!retry) return request.reject(error);
-      this.#requests.add(request);
-      request.id = RESTING;
-      setTimeout(() => {
-        if (request.id === RESTING) request.id = 0;
-        this.#schedule();
-      }, RETRY);
-    });
+    const retry = isTemporary(code);
+    const answered = this.#requests.refused(id, error, retry);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
     );
@@ -185,24 +201,57 @@ export class Channels {
       if (retry) {
         channel.renew = channel.on;
         setTimeout(() => this.#touch(channel), RETRY);
-      } else {
-        channel.failed = true;
-        for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
-        this.#touch(channel);
+        continue;
       }
+      if (this.#mends(channel, code)) channel.refresh();
+      else this.#failed(channel, error);
+      this.#touch(channel);
     }
   }
 
   /**
-   * @param {number | undefined} id
-   * @param {(request: Request) => void} action
+   * Whether another token may change a refusal.
+   *
+   * @param {Channel} channel
+   * @param {string} code
    */
-  #replied(id, action) {
-    const request = [...this.#requests].find((open) => open.id && open.id === id);
-    if (!request) return false;
-    this.#requests.delete(request);
-    action(request);
+  #mends(channel, code) {
+    if (!TOKEN.includes(code)) return false;
+    if (channel.token) return channel.token.refused();
+    const { channelToken, times } = this.#wire;
+    if (!channelToken || code !== 'forbidden') return false;
+    channel.token = new Token(() => channelToken(channel.name), times);
     return true;
+  }
+
+  /**
+   * Whether `channel` has the token that it takes, if it takes one. If not, it is touched when it has.
+   *
+   * @param {Channel} channel
+   */
+  #hasToken(channel) {
+    const { token } = channel;
+    if (!token || token.ready) return true;
+    channel.tell(); // Those who are new to what stands need not wait.
+    if (!channel.waiting) this.#fetchToken(channel, token);
+    return false;
+  }
+
+  /**
+   * @param {Channel} channel
+   * @param {Token} token
+   */
+  async #fetchToken(channel, token) {
+    channel.waiting = true;
+    try {
+      await token.fetch();
+    } catch (error) {
+      const { message, code } = /** @type {RealtimeError} */ (error);
+      for (const entry of [...channel.entries]) this.#wire.fail(entry, new RealtimeError(code, message, channel.name));
+      await new Promise((resolve) => setTimeout(resolve, token.backoff.next()));
+    }
+    channel.waiting = false;
+    this.#touch(channel);
   }
 
   /** @param {Channel} channel */
@@ -231,11 +280,11 @@ export class Channels {
     }
     // The greeting touches them all.
     if (!this.#wire.isOpen()) return;
-    this.#join(joining);
-    const waiting = [...this.#requests].filter((request) => !request.id && !this.#ask(request));
-    if (!this.#dirty.size && !waiting.length) return;
+    this.#join(joining.filter((channel) => this.#hasToken(channel)));
+    const complete = this.#requests.flush();
+    if (!this.#dirty.size && complete) return;
     this.#flushing = true;
-    setTimeout(() => this.#flush(), 1 / RATE);
+    setTimeout(() => this.#flush(), Ids.WAIT);
   }
 
   /** @param {Channel} channel */
@@ -246,9 +295,10 @@ export class Channels {
 
   /** @param {Channel[]} channels */
   #join(channels) {
-    // A `register` knows no mode.
-    const alone = channels.filter(({ latest }) => latest);
-    const together = channels.filter(({ latest }) => !latest);
+    // A `register` knows neither mode nor token.
+    const isAlone = (/** @type {Channel} */ { latest, token }) => latest || !!token?.value;
+    const alone = channels.filter(isAlone);
+    const together = channels.filter((channel) => !isAlone(channel));
     while (together.length > 1) this.#register(together.splice(0, BATCH));
     for (const channel of [...together, ...alone]) this.#subscribe(channel);
   }
@@ -256,11 +306,12 @@ export class Channels {
   /** @param {Channel} channel */
   #subscribe(channel) {
     this.#command([channel], () => {
-      const { name, latest } = channel;
+      const { name, latest, token } = channel;
       const since = channel.ask();
       return {
         type: 'subscribe',
         channel: name,
+        ...(token?.value && { token: token.value }),
         ...(since && { since }),
         ...(latest && { mode: 'latest' }),
         ...(since && this.#previous()),
@@ -295,28 +346,11 @@ export class Channels {
    * @param {() => object} command
    */
   #command(channels, command) {
-    const id = this.#nextId();
+    const id = this.#ids.next();
     for (const channel of channels) {
       if (id) channel.pending = id;
       else this.#dirty.add(channel);
     }
     if (id) this.#wire.send({ ...command(), id });
-  }
-
-  /** @param {Request} request */
-  #ask(request) {
-    request.id = this.#nextId();
-    if (request.id) this.#wire.send({ ...request.command, id: request.id });
-    return request.id > 0;
-  }
-
-  /** An id for a command that may be sent now, or 0. */
-  #nextId() {
-    const now = performance.now();
-    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
-    this.#budgetAt = now;
-    if (this.#budget < 1) return 0;
-    this.#budget -= 1;
-    return ++this.#lastId;
   }
 }

@@ -24,6 +24,15 @@ export class RealtimeError extends Error {
   }
 }
 
+/**
+ * Whether what was refused with this code had better be sent again a little later.
+ *
+ * @param {string} code
+ */
+export function isTemporary(code) {
+  return code === 'rate_limited' || code === 'unavailable';
+}
+
 /** @param {string} channel */
 export function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
@@ -51,6 +60,27 @@ export function checkSince(since) {
 export function isPosition(value) {
   const { epoch, offset } = value ?? {};
   return typeof epoch === 'string' && bytes(epoch) <= LONGEST_EPOCH && Number.isSafeInteger(offset) && offset >= 0;
+}
+
+/**
+ * Whether it has the form of a JSON Web Token (RFC 7515 §7.1).
+ *
+ * @param {unknown} token
+ */
+export function isToken(token) {
+  return typeof token === 'string' && /^[\w-]+\.[\w-]+\.[\w-]+$/.test(token);
+}
+
+/**
+ * @param {types.TokenSource | null | undefined} source
+ * @returns {types.TokenSource | undefined}
+ */
+export function checkToken(source) {
+  if (source === undefined || source === null) return undefined;
+  if (typeof source !== 'function' && !isToken(source)) {
+    throw new TypeError('a token is a JSON Web Token, as a string, or a function that brings one');
+  }
+  return source;
 }
 
 /** @param {string | undefined} mode */

@@ -4,6 +4,7 @@
  *
  * @import {State, StateInfo} from '../realtime.js'
  */
+import { Backoff } from './backoff.js';
 
 /** A connection that lasted this long (ms) was a good one: the backoff starts anew after it. */
 const STABLE = 5_000;
@@ -12,6 +13,10 @@ const LONGEST = 0x7fffffff;
 
 /**
  * @typedef {object} Listener
+ * @property {() => Promise<boolean> | undefined} prepare A connection is being made. What it takes may come later, or not
+ *   at all: false.
+ * @property {(disconnect: {code?: number, reason?: string, reconnect?: boolean}) => boolean} mayReturn Whether to come
+ *   back from what the server has ended.
  * @property {() => void} greeted A connection stands; `entered` follows.
  * @property {(message: any) => void} received Something else than greetings and partings; undefined if it is no message.
  * @property {() => void} lost What was true of the connection is not any more; `entered` follows.
@@ -34,7 +39,8 @@ export class Connection {
 
   /** The one timer: the greeting's deadline, the watch over silence, or the next attempt, depending on the state. */
   #timer = 0;
-  #attempts = 0;
+  /** @type {Promise<boolean> | undefined} */
+  #prepared;
   #connectedAt = Infinity;
   #notBefore = 0;
   #heardAt = 0;
@@ -48,7 +54,7 @@ export class Connection {
    */
   constructor(url, { backoff, timeout }, listener) {
     this.#url = url;
-    this.#backoff = backoff;
+    this.#backoff = new Backoff(backoff);
     this.#timeout = timeout;
     this.#listener = listener;
   }
@@ -61,6 +67,15 @@ export class Connection {
   /** @param {object} message */
   send(message) {
     this.#socket?.send(JSON.stringify(message));
+  }
+
+  /**
+   * Gives this connection up for another one.
+   *
+   * @param {string} reason
+   */
+  renew(reason) {
+    this.#lose({ reason });
   }
 
   /** @param {StateInfo} info */
@@ -77,6 +92,7 @@ export class Connection {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code, reason }) => this.#lose({ code, reason });
     this.#socket = socket;
+    this.#prepared = this.#listener.prepare();
     this.#after(this.#timeout, () => this.#lose({ reason: 'the server did not answer' }));
     this.#enter('connecting');
   }
@@ -86,9 +102,21 @@ export class Connection {
     this.#heardAt = performance.now();
     this.#probing = false;
     const message = parse(text);
-    if (message?.type === 'welcome') this.#greeted(message);
+    if (message?.type === 'welcome') this.#welcomed(message);
     else if (message?.type === 'disconnect') this.#dismissed(message);
     else this.#listener.received(message);
+  }
+
+  /** @param {{connection: string, ping?: number}} welcome */
+  #welcomed(welcome) {
+    if (!this.#prepared) return this.#greeted(welcome);
+    const socket = this.#socket;
+    clearTimeout(this.#timer); // It has answered, and the preparation has a limit of its own.
+    this.#prepared.then((complete) => {
+      if (socket !== this.#socket) return;
+      if (complete) this.#greeted(welcome);
+      else this.#lose({ reason: 'there is no token' });
+    });
   }
 
   /** @param {{connection: string, ping?: number}} welcome `ping`: seconds of silence that are normal. */
@@ -102,8 +130,9 @@ export class Connection {
   }
 
   /** @param {{code?: number, reason?: string, reconnect?: boolean, after?: number}} disconnect */
-  #dismissed({ code, reason, reconnect, after }) {
-    if (reconnect === false) this.end({ code, reason });
+  #dismissed(disconnect) {
+    const { code, reason, after } = disconnect;
+    if (!this.#listener.mayReturn(disconnect)) this.end({ code, reason });
     else this.#lose({ code, reason, after: Math.min(Number(after) || 0, LONGEST) });
   }
 
@@ -114,19 +143,12 @@ export class Connection {
    */
   #lose({ code, reason, after = 0 }) {
     this.#detach();
-    if (performance.now() - this.#connectedAt > STABLE) this.#attempts = 0;
+    if (performance.now() - this.#connectedAt > STABLE) this.#backoff.reset();
     this.#connectedAt = Infinity;
-    const retryIn = Math.max(after, this.#delay());
+    const retryIn = Math.max(after, this.#backoff.next());
     if (after < Infinity) this.#notBefore = Math.max(this.#notBefore, performance.now() + after);
     this.#after(retryIn, () => this.#connect());
     this.#enter('disconnected', { code, reason, retryIn });
-  }
-
-  /** Full jitter, so that the pages of a restarted server do not all come back at once. */
-  #delay() {
-    const { min, max } = this.#backoff;
-    this.#attempts += 1;
-    return min + Math.random() * (Math.min(max, min * 2 ** this.#attempts) - min);
   }
 
   /** Leaves the socket alone, whatever it may still say. */

@@ -1,6 +1,6 @@
 /**
  * What is sent to the user of this connection, on all of the user's connections: a stream like a channel's, with one
- * reader, which begins with `register` and needs no subscription.
+ * reader, which begins with `connect` or `register` and needs no subscription.
  *
  * @import {Message, Missed, Position, Since} from '../realtime.js'
  */
@@ -10,12 +10,12 @@ import { Cursor, Stream } from './stream.js';
  * @typedef {object} PersonalListener
  * @property {(message: Message) => void} message
  * @property {(missed: Missed) => void} missed
- * @property {() => void} broken It has to be registered again.
+ * @property {() => void} broken It has to be asked for again.
  * @property {(position: Position | null) => void} moved
  */
 
 export class Personal {
-  cursor;
+  cursor = new Cursor(null);
   #stream = new Stream();
   #listener;
 
@@ -24,17 +24,27 @@ export class Personal {
    * @param {PersonalListener} listener
    */
   constructor(since, listener) {
+    this.#listener = listener;
+    this.begin(since);
+  }
+
+  /**
+   * Begins anew, with another user's stream.
+   *
+   * @param {Since | null} since
+   */
+  begin(since) {
+    this.#stream = new Stream();
     this.cursor = new Cursor(since);
     // Servers without a personal history send messages and nothing else.
     this.cursor.waiting = false;
-    this.#listener = listener;
   }
 
   lost() {
     this.#stream.reset();
   }
 
-  /** From where a `register` that is sent now has to go on. */
+  /** From where a `connect` or `register` that is sent now has to go on. */
   ask() {
     return this.#stream.ask([this.cursor], false);
   }

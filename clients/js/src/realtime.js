@@ -7,15 +7,16 @@
  *
  * It works in pages and in workers. The manual is docs/browser-api.md, the protocol docs/protocol.md.
  *
- * @import {Options, Publication, RealtimeEvents, State, StateInfo, SubscribeOptions} from '../realtime.js'
+ * @import {Ack, Options, Publication, PublishOptions, RealtimeEvents, State, StateInfo, SubscribeOptions} from '../realtime.js'
  * @import * as types from '../realtime.js'
  */
 import { Entry } from './channel.js';
 import { Channels } from './channels.js';
-import { RealtimeError, checkMode, checkName, checkSince, webSocketUrl } from './checks.js';
+import { RealtimeError, checkMode, checkName, checkSince, checkToken, webSocketUrl } from './checks.js';
 import { Connection } from './connection.js';
 import { Events, checkCallback, report } from './events.js';
-import { Personal } from './personal.js';
+import { Identity } from './identity.js';
+import { Keys } from './keys.js';
 import { Positions } from './positions.js';
 
 /** How many former connections the server is told of. */
@@ -27,15 +28,13 @@ const PREVIOUS = 8;
  * @implements {types.Realtime}
  */
 export class Realtime {
-  #userId;
   /** @type {Events<RealtimeEvents>} */
   #events = new Events('state', 'message', 'missed', 'error');
   #connection;
   #channels;
   #positions;
-  #personal;
-  /** @type {string | null} */
-  #user = null;
+  #identity;
+  #keys = new Keys();
   /** The ids of this connection and those before it, the newest first. @type {string[]} */
   #ids;
 
@@ -43,25 +42,35 @@ export class Realtime {
    * @param {string | URL} url
    * @param {Options} [options]
    */
-  constructor(url, { userId, userSince, persist, backoff: { min = 300, max = 20_000 } = {}, timeout = 10_000 } = {}) {
+  constructor(url, options = {}) {
+    const { channelToken, userId, userSince, persist, backoff = {}, timeout = 10_000 } = options;
+    const { min = 300, max = 20_000 } = backoff;
     if (!(min > 0 && max >= min && timeout > 0)) throw new RangeError('times are in ms, above 0, and min ≤ max');
+    const times = { backoff: { min, max }, timeout };
     const address = webSocketUrl(url);
     const since = checkSince(userSince);
-    this.#userId = userId;
+    const token = checkToken(options.token);
+    if (channelToken !== undefined) checkCallback(channelToken);
+    if (token !== undefined && userId !== undefined) throw new TypeError('a token says who the user is: no userId then');
     this.#positions = persist ? new Positions(address) : undefined;
     // A duplicated tab gets a copy of the storage, but is not who the other tab is: they are stored only between pages.
     this.#ids = this.#positions?.take('connections', () => this.#ids) ?? [];
-    this.#personal = this.#openPersonal(since);
-    this.#connection = new Connection(
-      address,
-      { backoff: { min, max }, timeout },
-      {
-        greeted: () => this.#greeted(),
-        received: (message) => this.#receive(message),
-        lost: () => this.#lost(),
-        entered: (state, info) => this.#entered(state, info),
-      },
-    );
+    this.#identity = new Identity({ token, userId, since }, times, this.#positions, {
+      send: (command) => this.#connection.send(command),
+      previous: () => this.#previous(),
+      fail: (error) => this.#fail(undefined, error),
+      renew: (reason) => this.#connection.renew(reason),
+      message: (message) => this.#events.emit('message', message.data, message),
+      missed: (missed) => this.#events.emit('missed', missed),
+    });
+    this.#connection = new Connection(address, times, {
+      prepare: () => this.#identity.prepare(),
+      mayReturn: (disconnect) => this.#identity.mayReturn(disconnect),
+      greeted: () => this.#greeted(),
+      received: (message) => this.#receive(message),
+      lost: () => this.#lost(),
+      entered: (state, info) => this.#entered(state, info),
+    });
     this.#channels = new Channels(
       {
         isOpen: () => this.state === 'connected',
@@ -69,6 +78,8 @@ export class Realtime {
         send: (command) => this.#connection.send(command),
         fail: (entry, error) => this.#fail(entry, error),
         unheard: (missed) => this.#events.emit('missed', missed),
+        times,
+        channelToken,
       },
       this.#positions,
     );
@@ -84,11 +95,11 @@ export class Realtime {
   }
 
   get user() {
-    return this.#user;
+    return this.#identity.user;
   }
 
   get userPosition() {
-    return this.#personal.cursor.position;
+    return this.#identity.position;
   }
 
   /**
@@ -97,10 +108,11 @@ export class Realtime {
    * @param {SubscribeOptions} [options]
    * @returns {types.Subscription}
    */
-  subscribe(name, callback, { since, mode } = {}) {
+  subscribe(name, callback, { since, mode, token } = {}) {
     checkName(name);
     checkCallback(callback);
     checkMode(mode);
+    const ticket = checkToken(token);
     const start = checkSince(since);
     const channels = this.#channels;
     const channel = channels.open(name);
@@ -108,7 +120,7 @@ export class Realtime {
     if (this.state === 'closed') {
       queueMicrotask(() => this.#fail(entry, closed(name)));
     } else {
-      channels.add(channel, entry);
+      channels.add(channel, entry, ticket);
     }
     const { events, cursor } = entry;
     /** @type {(command: object) => Promise<any>} */
@@ -148,6 +160,28 @@ export class Realtime {
     return this.#events.on(name, callback);
   }
 
+  /**
+   * @param {string} channel
+   * @param {any} data
+   * @param {PublishOptions} [options]
+   * @returns {Promise<Ack>}
+   */
+  async publish(channel, data, { event, excludeSelf } = {}) {
+    checkName(channel);
+    // As it is now: it may be sent later, and perhaps twice.
+    const text = JSON.stringify(data) ?? 'null';
+    if (this.state === 'closed') throw closed(channel);
+    const { receivers, epoch, offset } = await this.#channels.request({
+      type: 'publish',
+      channel,
+      key: this.#keys.next(),
+      ...(event !== undefined && { event }),
+      ...(excludeSelf && { exclude: 'self' }),
+      data: JSON.parse(text),
+    });
+    return { receivers, ...(epoch !== undefined && { position: { epoch, offset } }) };
+  }
+
   close() {
     this.#connection.end({ code: 1000, reason: 'closed by the page' });
   }
@@ -155,13 +189,12 @@ export class Realtime {
   #greeted() {
     const { id } = this.#connection;
     this.#ids = [id ?? '', ...this.#ids].slice(0, PREVIOUS + 1);
-    this.#register();
+    this.#identity.introduce();
     this.#channels.connected();
   }
 
   #lost() {
-    this.#user = null;
-    this.#personal.lost();
+    this.#identity.lost();
     this.#channels.lost();
   }
 
@@ -186,46 +219,13 @@ export class Realtime {
     if (message?.type === undefined) {
       return this.#fail(undefined, new RealtimeError('bad_message', 'the server sent something that is no message'));
     }
-    if (message.user === true) return this.#personal.receive(message);
-    if (message.type === 'message') return void this.#events.emit('message', message.data, message);
-    if (message.type === 'connected') return this.#identified(message);
+    const { type, id, channel } = message;
+    if (message.user === true) return this.#identity.receive(message);
+    if (type === 'message') return void this.#events.emit('message', message.data, message);
+    if (type === 'connected') return this.#identity.connected(message);
+    if (type === 'token_expiring' && channel === undefined) return void this.#identity.expiring();
+    if (type === 'error' && id === Identity.ID) return this.#identity.refused(message);
     this.#channels.receive(message);
-  }
-
-  // The user
-
-  /** @param {types.Since | null} since */
-  #openPersonal(since) {
-    // Offsets count in one user's stream; another user's position means nothing there.
-    const key = `user:${this.#userId}`;
-    const kept = this.#userId === undefined ? null : this.#positions?.position(key);
-    return new Personal(since ?? kept ?? null, {
-      message: (message) => this.#events.emit('message', message.data, message),
-      missed: (missed) => this.#events.emit('missed', missed),
-      broken: () => this.#register(),
-      moved: (position) => this.#userId !== undefined && this.#positions?.set(key, position),
-    });
-  }
-
-  /** Says who this is, and up to where it has what was sent to its user. */
-  #register() {
-    if (this.#userId === undefined) return;
-    const since = this.#personal.ask();
-    const previous = this.#previous();
-    this.#connection.send({
-      action: 'register',
-      userId: this.#userId,
-      channels: [],
-      ...(since && { user_since: since }),
-      ...(since && previous.length && { previous }),
-    });
-  }
-
-  /** @param {{user?: string | null}} connected */
-  #identified({ user = null }) {
-    this.#user = user;
-    if (this.#userId === undefined || user !== null) return;
-    this.#fail(undefined, new RealtimeError('anonymous', 'the server did not accept userId (see insecure_identity)'));
   }
 
   /**

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { userOf } from './tokens.mjs';
 
 const TEXT = 1;
 const BINARY = 2;
@@ -14,6 +15,8 @@ const PONG = 10;
 
 /** What a server answers, unless a test says otherwise. Keys are the types of commands. */
 const ANSWERS = {
+  connect: ({ id, token }) => [{ type: 'connected', id, user: userOf(token), expires: null }],
+  publish: ({ id }) => [{ type: 'ack', id, receivers: 1 }],
   subscribe: ({ id, channel }) => [{ type: 'subscribed', id, channel }],
   unsubscribe: ({ id, channel }) => (id === undefined ? [] : [{ type: 'unsubscribed', id, channel }]),
   register: ({ id, userId, channels }) => [

@@ -38,7 +38,7 @@ export class Site {
 
 /**
  * Makes `window.rt` in the page and keeps what happens to it: `states` (`[state, info]`), `errors` (codes), `messages`,
- * and in `uncaught` what reaches `window.onerror`. `listen(channel)` subscribes and keeps the data in `got[channel]`.
+ * `said` (the text of the last error), and in `uncaught` what reaches `window.onerror`. `listen(channel)` subscribes and keeps the data in `got[channel]`.
  */
 export async function connect(page, url, options = {}) {
   await page.run(
@@ -49,9 +49,19 @@ export async function connect(page, url, options = {}) {
         window.uncaught.push(text);
         return true;
       };
-      window.rt = new Realtime(address, settings);
+      const { answers, channelAnswers } = window; // See tokens.mjs.
+      window.rt = new Realtime(address, {
+        ...settings,
+        ...(answers && { token: () => ((window.asked += 1), window.next(answers)) }),
+        ...(channelAnswers && {
+          channelToken: (channel) => (window.channelsAsked.push(channel), window.next(channelAnswers)),
+        }),
+      });
       window.rt.on('state', (state, info) => window.states.push([state, info]));
-      window.rt.on('error', (error) => window.errors.push(error.code));
+      window.rt.on('error', (error) => {
+        window.errors.push(error.code);
+        window.said = error.message;
+      });
       window.rt.on('message', (data, message) => window.messages.push([data, message]));
       window.listen = (channel) => {
         const got = (window.got[channel] = []);

@@ -1,6 +1,7 @@
 /** Never run: `npm run lint` compiles it, as an application's code would be. */
 import {
   Realtime,
+  type Ack,
   type History,
   type Member,
   type Missed,
@@ -36,6 +37,14 @@ const part: Promise<History> = room.history({ since: 'earliest', limit: 10 });
 part.then(({ publications, next }) => room.history({ since: next }).then(() => publications.length));
 room.presence().then((members) => members.map(({ user, connections }) => [user, connections]));
 kept.on('missed', ({ channel, user }) => console.log(channel, user, kept.userPosition?.offset));
+const known = new Realtime('/realtime', {
+  token: () => fetch('/token.php'),
+  channelToken: async (channel) => ({ token: channel && null }),
+});
+known.subscribe('orders.42', (_, { user }) => console.log(user?.length), { token: null });
+known.subscribe('orders.43', () => {}, { token: async () => 'a.b.c' });
+const ack: Promise<Ack> = known.publish('chat', { text: 'hi' }, { event: 'said', excludeSelf: true });
+ack.then(({ receivers, position }) => known.subscribe('chat', () => receivers, { since: position }));
 rt.close();
 
 // @ts-expect-error There is no such event.
@@ -46,5 +55,7 @@ console.log(rt.state === 'open');
 rt.state = 'closed';
 // @ts-expect-error The list is kept by the client.
 room.members?.clear();
+// @ts-expect-error A token is text.
+new Realtime('/realtime', { token: 7 });
 // @ts-expect-error An offset alone is no position.
 rt.subscribe('room', () => {}, { since: { offset: 3 } });

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{ArgAction, PossibleValuesParser, ValueParser};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgGroup, ArgMatches, Command, value_parser};
 use realtime_server::config::KEYS;
 
 /// What `version` prints.
@@ -19,8 +19,15 @@ pub(super) fn command() -> Command {
         .subcommand(configurable("start", "Start the server", false))
         .subcommand(
             configurable("check-config", "Print the effective configuration, or every mistake with its line", false)
-                .arg(value("channel", "NAME").help("Say who may subscribe to this channel, and by which rule"))
+                .arg(value("channel", "NAME").help("Say who may do what in this channel, and by which rule"))
                 .arg(value("user", "ID").requires("channel").help("Ask for a connection of this user"))
+                .arg(
+                    Arg::new("token")
+                        .long("token")
+                        .requires("channel")
+                        .action(ArgAction::SetTrue)
+                        .help("Ask for a connection with a token that names the channel"),
+                )
                 .arg(
                     Arg::new("quiet")
                         .long("quiet")
@@ -29,6 +36,7 @@ pub(super) fn command() -> Command {
                 ),
         )
         .subcommand(Command::new("key").about("Make a publisher key"))
+        .subcommand(token())
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
             endpoint(configurable("publish", "Publish one message", true))
@@ -69,6 +77,34 @@ pub(super) fn command() -> Command {
                 )
                 .arg(value("web-user", "NAME").help("The web server's user [default: www-data, or what there is]")),
         )
+}
+
+fn token() -> Command {
+    configurable("token", "Make a token, or say why one is refused", true)
+        .arg(value("for", "USER").help("Make one for this user"))
+        .arg(value("for-channel", "NAME").requires("for").help("Make one for this channel only"))
+        .arg(
+            value("for-channels", "NAME,…")
+                .requires("for")
+                .conflicts_with("for-channel")
+                .help("Names and patterns that may be subscribed to without more"),
+        )
+        .arg(value("ttl", "DURATION").default_value("1h").help("How long it is valid"))
+        .arg(value("info", "JSON").requires("for").conflicts_with("for-channel").help("What others see of the user"))
+        .arg(value("kid", "NAME").requires("for").help("The key to sign with [default: the first]"))
+        .arg(
+            Arg::new("check")
+                .long("check")
+                .action(ArgAction::SetTrue)
+                .help("Read a token from standard input, and say what it says or why it is refused"),
+        )
+        .arg(
+            Arg::new("new-secret")
+                .long("new-secret")
+                .action(ArgAction::SetTrue)
+                .help("Make a secret for tokens.secret and PHP's realtime.token_secret"),
+        )
+        .group(ArgGroup::new("what").args(["for", "check", "new-secret"]).required(true))
 }
 
 fn value(name: &'static str, placeholder: &'static str) -> Arg {

@@ -1,10 +1,10 @@
-//! `check-config`: the effective configuration, or what the rules say about a channel.
+//! `check-config`: the effective configuration, or who may do what in a channel, and why.
 
 use std::io::{self, Write};
 
 use clap::ArgMatches;
 use realtime_protocol::{ChannelName, UserId};
-use realtime_server::rules::Rules;
+use realtime_server::rules::{Rules, Standing, Verb};
 
 use super::{Failure, configuration};
 
@@ -22,17 +22,20 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let channel = ChannelName::parse(channel).map_err(|error| Failure::Usage(format!("channel names {error}")))?;
     let user = matches.get_one::<String>("user").map(|id| UserId::parse(id)).transpose();
     let user = user.map_err(|error| Failure::Usage(format!("user ids {error}")))?;
-    let rules = Rules::new(loaded.config.channels);
+    let with_tokens = loaded.config.tokens.is_used();
+    let rules = Rules::new(loaded.config.channels, with_tokens);
     let who = user
         .as_ref()
         .map_or("a connection without a user".to_owned(), |user| format!("user {user:?}", user = user.as_str()));
-    writeln!(out, "{:?} for {who}: {}", channel.as_str(), rules.for_channel(&channel, user.as_ref()))?;
+    let standing = Standing { user: user.as_ref(), is_named: matches.get_flag("token") };
+    let token = if standing.is_named { " with a token that names it" } else { "" };
+    writeln!(out, "{:?} for {who}{token}:", channel.as_str())?;
+    for verb in Verb::ALL {
+        writeln!(out, "{}: {}", verb.key(), rules.decide(*verb, &channel, standing))?;
+    }
     writeln!(out, "{}", rules.stream(&channel))?;
-    if user.is_some() && !loaded.config.insecure_identity {
-        writeln!(
-            out,
-            "Note: insecure_identity is off, and this version accepts no tokens, so no connection has a user."
-        )?;
+    if user.is_some() && !loaded.config.insecure_identity && !with_tokens {
+        writeln!(out, "Note: no [tokens] are configured and insecure_identity is off, so no connection has a user.")?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use toml::de::DeValue;
 
 use super::{Config, PublisherKey, UnixSocket, units};
 use crate::origin::AllowedOrigin;
+use crate::token::{JwksUrl, JwksUrlError, Secret};
 
 /// Where a value lives in the configuration.
 pub(super) struct Place<T: 'static> {
@@ -25,6 +26,7 @@ pub(super) enum Field {
     Duration(Place<Duration>, RangeInclusive<Duration>),
     Size(Place<usize>, RangeInclusive<usize>),
     Address(Place<SocketAddr>),
+    MaybeAddress(Place<Option<SocketAddr>>),
     Socket(Place<UnixSocket>),
     Mode(Place<u32>),
     Name(Place<Option<String>>),
@@ -37,6 +39,10 @@ pub(super) enum Field {
     },
     Origins(Place<Vec<AllowedOrigin>>),
     Networks(Place<Vec<IpNet>>),
+    /// Where keys of tokens are.
+    Jwks(Place<Option<JwksUrl>>),
+    /// A secret of tokens.
+    Secret(Place<Option<Secret>>),
     /// The publisher key itself.
     Key,
     /// A file that holds the publisher key; reading it is part of reading the configuration.
@@ -66,6 +72,7 @@ impl Field {
                 *(place.write)(config) = within(value, range, |bytes| units::show_size(*bytes))?;
             }
             Self::Address(place) => *(place.write)(config) = address(string(raw, ADDRESS)?)?,
+            Self::MaybeAddress(place) => *(place.write)(config) = Some(address(string(raw, ADDRESS)?)?),
             Self::Socket(place) => *(place.write)(config) = socket(string(raw, "a path or \"off\", in quotes")?)?,
             Self::Mode(place) => *(place.write)(config) = mode(raw)?,
             Self::Name(place) => *(place.write)(config) = Some(filled(string(raw, "a name in quotes")?)?.to_owned()),
@@ -77,6 +84,16 @@ impl Field {
             }
             Self::Origins(place) => *(place.write)(config) = list(raw, "\"https://app.example.com\"", origin)?,
             Self::Networks(place) => *(place.write)(config) = list(raw, "\"10.0.0.0/8\"", network)?,
+            Self::Jwks(place) => {
+                let text = string(raw, "a URL in quotes")?;
+                let url = text.parse().map_err(|error: JwksUrlError| format!("{text:?}: {error}"))?;
+                *(place.write)(config) = Some(url);
+            }
+            Self::Secret(place) => {
+                // Without the value, which is a secret of another kind perhaps.
+                let text = string(raw, "").map_err(|_| "this must be a text in quotes".to_owned())?;
+                *(place.write)(config) = Some(Secret::new(filled(text)?));
+            }
             Self::Key => {
                 let key: PublisherKey =
                     string(raw, "a key in quotes")?.parse().map_err(|error| format!("not a publisher key: {error}"))?;
@@ -108,6 +125,7 @@ impl Field {
             Self::Duration(place, _) => quoted(&units::show_duration(*(place.read)(config))),
             Self::Size(place, _) => quoted(&units::show_size(*(place.read)(config))),
             Self::Address(place) => quoted(&(place.read)(config).to_string()),
+            Self::MaybeAddress(place) => quoted(&(place.read)(config).as_ref()?.to_string()),
             Self::Socket(place) => match (place.read)(config) {
                 UnixSocket::Default => return None,
                 UnixSocket::Path(path) => quoted(&path.to_string_lossy()),
@@ -119,7 +137,8 @@ impl Field {
             Self::Choice { words, read, .. } => quoted(words[read(config)]),
             Self::Origins(place) => shown((place.read)(config)),
             Self::Networks(place) => shown((place.read)(config)),
-            Self::Key => return None,
+            Self::Jwks(place) => quoted(&(place.read)(config).as_ref()?.to_string()),
+            Self::Secret(_) | Self::Key => return None,
             Self::KeyFile => quoted(&config.publisher_key_file.as_ref()?.to_string_lossy()),
         })
     }
@@ -141,7 +160,7 @@ impl Field {
             Self::Count(..) => "NUMBER",
             Self::Duration(..) => "DURATION",
             Self::Size(..) => "SIZE",
-            Self::Address(_) => "IP:PORT",
+            Self::Address(_) | Self::MaybeAddress(_) => "IP:PORT",
             Self::Socket(_) => "PATH|off",
             Self::Mode(_) => "OCTAL",
             Self::Name(_) => "NAME",
@@ -149,7 +168,8 @@ impl Field {
             Self::Choice { .. } => "WORD",
             Self::Origins(_) => "ORIGIN,…",
             Self::Networks(_) => "NETWORK,…",
-            Self::Key => "KEY",
+            Self::Jwks(_) => "URL",
+            Self::Secret(_) | Self::Key => "KEY",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every mistake with its line.
 
+mod token_keys;
+
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -11,13 +13,13 @@ use super::field::{Raw, choice, count, described, duration, string, switch, with
 use super::keys::{KEYS, Key, RULE_KEYS, USERS_KEYS};
 use super::load::Layer;
 use super::mistake::{Mistake, Source, did_you_mean};
-use crate::rules::{ChannelRule, HistoryRule, Overflow, Pattern, PresenceRule, StoreKind, StreamRule, Subscribe};
+use crate::rules::{Access, ChannelRule, HistoryRule, Overflow, Pattern, PresenceRule, StoreKind, StreamRule};
 
 /// A file being read into a layer.
-struct Reader<'a, 'l> {
+pub(super) struct Reader<'a, 'l> {
     path: &'a Path,
     text: &'a str,
-    layer: &'l mut Layer,
+    pub(super) layer: &'l mut Layer,
 }
 
 /// Reads `text`, the contents of `path`, into `layer`.
@@ -47,11 +49,11 @@ impl Reader<'_, '_> {
         1 + self.text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    fn place(&self, span: &Range<usize>) -> Source {
+    pub(super) fn place(&self, span: &Range<usize>) -> Source {
         Source::File(self.path.to_owned(), self.line(span))
     }
 
-    fn mistake(&mut self, span: &Range<usize>, message: String) {
+    pub(super) fn mistake(&mut self, span: &Range<usize>, message: String) {
         let place = Some(self.place(span));
         self.layer.mistakes.push(Mistake { place, message });
     }
@@ -65,6 +67,10 @@ impl Reader<'_, '_> {
                 self.rules(value);
             } else if full == "users" {
                 self.users(value);
+            } else if full == "tokens.keys" {
+                self.token_keys(value);
+            } else if full == "publishers" {
+                self.publishers(&value.span(), value.get_ref());
             } else if let Some(key) = Key::find(&full) {
                 self.value(key, value);
             } else if let (DeValue::Table(table), true) =
@@ -72,7 +78,7 @@ impl Reader<'_, '_> {
             {
                 self.table(&inner, table);
             } else {
-                let known = KEYS.iter().map(|key| key.name).chain(["channels", "users"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["channels", "users", "publishers", "tokens.keys"]);
                 self.mistake(&name.span(), format!("unknown key {full:?}{}", did_you_mean(&full, known)));
             }
         }
@@ -139,13 +145,14 @@ impl Reader<'_, '_> {
         }
         let stream = draft.stream().map_err(|message| self.mistake(span, message)).ok();
         let (pattern, stream) = (draft.pattern?, stream?);
-        let subscribe = draft.subscribe.unwrap_or(Subscribe::Anyone);
-        if pattern.has_user() && subscribe == Subscribe::Anyone {
-            let message =
-                "a rule with {user} in its pattern needs subscribe = \"user\", \"token\" or \"nobody\"".to_owned();
-            self.mistake(span, message);
-        }
-        Some((ChannelRule { pattern, subscribe, stream }, self.place(span)))
+        let rule = ChannelRule {
+            subscribe: draft.subscribe,
+            publish: draft.publish.unwrap_or(Access::Nobody),
+            visible_to: draft.visible_to.unwrap_or(Access::Anyone),
+            stream,
+            ..ChannelRule::of(pattern)
+        };
+        Some((rule, self.place(span)))
     }
 
     /// Reads the keys of a rule that are `known`; `prefix` is empty or ends with a dot.
@@ -182,7 +189,9 @@ impl Reader<'_, '_> {
 #[derive(Default)]
 struct Draft {
     pattern: Option<Pattern>,
-    subscribe: Option<Subscribe>,
+    subscribe: Option<Access>,
+    publish: Option<Access>,
+    visible_to: Option<Access>,
     overflow: Option<Overflow>,
     size: Option<usize>,
     ttl: Option<Duration>,
@@ -197,7 +206,9 @@ impl Draft {
         const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
         match key {
             "pattern" => self.pattern = Some(read_pattern(raw)?),
-            "subscribe" => self.subscribe = Some(choice(raw, Subscribe::ALL, Subscribe::as_str)?),
+            "subscribe" => self.subscribe = Some(choice(raw, Access::ALL, Access::as_str)?),
+            "publish" => self.publish = Some(choice(raw, Access::ALL, Access::as_str)?),
+            "presence.visible_to" => self.visible_to = Some(choice(raw, Access::ALL, Access::as_str)?),
             "overflow" => self.overflow = Some(choice(raw, Overflow::ALL, Overflow::as_str)?),
             "history.size" => self.size = Some(within(count(raw)?, &(0..=1_000_000), usize::to_string)?),
             "history.ttl" => self.ttl = Some(duration(raw, &(Duration::from_secs(1)..=YEAR))?),
@@ -232,8 +243,9 @@ impl Draft {
             grace: self.grace.unwrap_or(default.grace),
             events: self.events.unwrap_or(default.events),
         });
-        if presence.is_none() && (self.grace.is_some() || self.events.is_some()) {
-            return Err("presence.grace and presence.events need presence.enabled = true".to_owned());
+        if presence.is_none() && (self.grace.is_some() || self.events.is_some() || self.visible_to.is_some()) {
+            let message = "presence.grace, presence.events and presence.visible_to need presence.enabled = true";
+            return Err(message.to_owned());
         }
         Ok(StreamRule::new(self.overflow, history, presence))
     }

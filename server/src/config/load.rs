@@ -1,16 +1,17 @@
 //! Reading the configuration: the file, then variables, then flags; later ones win.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::field::Raw;
 use super::keys::{KEYS, Key};
 use super::mistake::{Mistake, Mistakes, Source, did_you_mean};
-use super::{Config, check, file};
+use super::{Config, check, file, publisher};
 use crate::rules::ChannelRule;
+use crate::token::{Algorithm, KeyError, Secret, TokenKey};
 
 /// The file that is read when none is named, if it exists.
 pub const DEFAULT_FILE: &str = "/etc/realtime/realtime.toml";
@@ -50,6 +51,32 @@ pub(super) struct Layer {
     pub(super) set_by: BTreeMap<&'static str, Source>,
     /// Where each rule of `config.channels` is.
     pub(super) rules_at: Vec<Source>,
+    /// The same for `config.publishers`.
+    pub(super) publishers_at: Vec<Source>,
+    /// The keys of tokens.
+    pub(super) token_keys: Vec<TokenKeyDraft>,
+    /// Files with secrets of tokens in them.
+    secret_files: Vec<PathBuf>,
+}
+
+/// A key of tokens before it is known for which algorithm.
+pub(super) struct TokenKeyDraft {
+    pub(super) kid: Option<String>,
+    /// Either this or the file.
+    pub(super) secret: Option<Secret>,
+    pub(super) file: Option<PathBuf>,
+    pub(super) place: Source,
+}
+
+impl TokenKeyDraft {
+    fn make(&self, algorithm: Algorithm) -> Result<TokenKey, KeyError> {
+        match (&self.secret, &self.file) {
+            (Some(_), _) if algorithm != Algorithm::Hs256 => Err(KeyError::Kind(algorithm)),
+            (Some(secret), _) => TokenKey::from_secret(self.kid.clone(), secret.as_bytes()),
+            (None, Some(file)) => TokenKey::from_file(self.kid.clone(), algorithm, file),
+            (None, None) => Err(KeyError::Kind(algorithm)),
+        }
+    }
 }
 
 impl Layer {
@@ -65,6 +92,31 @@ impl Layer {
 
     pub(super) fn set_rules(&mut self, rules: Vec<(ChannelRule, Source)>) {
         (self.config.channels, self.rules_at) = rules.into_iter().unzip();
+    }
+
+    /// Makes the keys of tokens, now that all is known about them.
+    fn make_token_keys(&mut self) {
+        let algorithm = self.config.tokens.algorithm;
+        let mut drafts = std::mem::take(&mut self.token_keys);
+        if let (Some(secret), Some(place)) = (self.config.tokens.secret.take(), self.set_by.get("tokens.secret")) {
+            drafts.push(TokenKeyDraft { kid: None, secret: Some(secret), file: None, place: place.clone() });
+        }
+        for draft in &drafts {
+            match draft.make(algorithm) {
+                Ok(key) => self.config.tokens.keys.push(key),
+                Err(error) => {
+                    let message = format!("a key of tokens: {error}");
+                    self.mistakes.push(Mistake { place: Some(draft.place.clone()), message });
+                }
+            }
+        }
+        for draft in drafts {
+            match (draft.file, draft.place) {
+                (Some(file), _) if algorithm == Algorithm::Hs256 => self.secret_files.push(file),
+                (None, Source::File(file, _)) => self.secret_files.push(file),
+                _ => {}
+            }
+        }
     }
 
     /// The key and the file with the key exclude each other, but a later source may replace one by the other.
@@ -116,7 +168,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
 #[cfg(feature = "fuzzing")]
 pub(crate) fn load_text(text: &str) -> Result<Loaded, Mistakes> {
     let mut layer = Layer::default();
-    file::read(Path::new(""), text, &mut layer);
+    file::read(std::path::Path::new(""), text, &mut layer);
     layer.end(|_| true);
     finish(layer, None)
 }
@@ -126,6 +178,7 @@ fn finish(mut layer: Layer, file: Option<PathBuf>) -> Result<Loaded, Mistakes> {
     if layer.config.dev {
         layer.config.insecure_identity = true;
     }
+    layer.make_token_keys();
     check::all(&mut layer);
     warn_of_readable_secrets(&mut layer);
     let Layer { config, mistakes, warnings, set_by, .. } = layer;
@@ -170,8 +223,18 @@ fn variables(environment: &[(OsString, OsString)], layer: &mut Layer) {
 }
 
 fn unknown_variable(name: &str) -> String {
-    if name == "REALTIME_CHANNELS" || name.starts_with("REALTIME_CHANNELS__") {
+    let is_table = |table: &str| name.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with("__"));
+    if is_table("REALTIME_CHANNELS") {
         return format!("the variable {name} is ignored: rules for channels can be set only in the file");
+    }
+    if is_table("REALTIME_PUBLISHERS") {
+        return format!("the variable {name} is ignored: publishers with names can be set only in the file");
+    }
+    if name == "REALTIME_TOKENS__KEYS" {
+        return format!(
+            "the variable {name} is ignored: keys can be set only in the file; for one secret there is \
+             REALTIME_TOKENS__SECRET"
+        );
     }
     let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
     let hint = did_you_mean(name, known.iter().map(String::as_str).chain([FILE_VARIABLE]));
@@ -180,15 +243,24 @@ fn unknown_variable(name: &str) -> String {
 
 /// Secrets that every user of the machine can read are worth a word, though they work.
 fn warn_of_readable_secrets(layer: &mut Layer) {
-    let key_file = layer.config.publisher_key_file.as_deref();
-    let file_with_key = match layer.set_by.get("publisher_key") {
-        Some(Source::File(path, _)) => Some(path.as_path()),
+    let places = layer.set_by.get("publisher_key").into_iter().chain(publisher::inline_keys(layer));
+    let files_with_key = places.filter_map(|place| match place {
+        Source::File(path, _) => Some(path),
         _ => None,
-    };
-    let readable = |path: &&Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
-    let warnings = [key_file, file_with_key].into_iter().flatten().filter(readable).map(|path| {
+    });
+    let paths: BTreeSet<&PathBuf> = layer.config.key_files().chain(files_with_key).collect();
+    let readable = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
+    let warnings = paths.into_iter().filter(readable).map(|path| {
         let path = path.display();
         format!("every user of this machine can read the publisher key in {path}; mend it with: chmod o-r {path}")
     });
+    let warnings: Vec<_> = warnings.collect();
     layer.warnings.extend(warnings);
+    let mut files = std::mem::take(&mut layer.secret_files);
+    files.sort();
+    files.dedup();
+    layer.warnings.extend(files.iter().filter(readable).map(|path| {
+        let path = path.display();
+        format!("every user of this machine can read the secret of tokens in {path}; mend it with: chmod o-r {path}")
+    }));
 }

@@ -24,10 +24,19 @@ impl Loaded {
         if self.config.users != StreamRule::NONE {
             text.push_str(&format!("\n[users]\n{}", stream(&self.config.users)));
         }
+        for publisher in &self.config.publishers {
+            text.push_str(&format!("\n{}", publisher.show()));
+        }
         for rule in &self.config.channels {
-            let (pattern, subscribe) = (quoted(rule.pattern.as_str()), quoted(rule.subscribe.as_str()));
-            text.push_str(&format!("\n[[channels]]\npattern = {pattern}\nsubscribe = {subscribe}\n"));
+            text.push_str(&format!("\n[[channels]]\npattern = {}\n", quoted(rule.pattern.as_str())));
+            if let Some(subscribe) = rule.subscribe {
+                text.push_str(&format!("subscribe = {}\n", quoted(subscribe.as_str())));
+            }
+            text.push_str(&format!("publish = {}\n", quoted(rule.publish.as_str())));
             text.push_str(&stream(&rule.stream));
+            if rule.stream.presence.is_some() {
+                text.push_str(&format!("presence.visible_to = {}\n", quoted(rule.visible_to.as_str())));
+            }
         }
         text
     }
@@ -40,6 +49,11 @@ impl Loaded {
                 "# {name} is set and not shown ({})\n",
                 source.map(ToString::to_string).unwrap_or_default()
             );
+        }
+        if key.name == "tokens.secret" && !self.config.tokens.keys.is_empty() {
+            let names: Vec<_> =
+                self.config.tokens.keys.iter().map(|key| key.kid().unwrap_or("without a name")).collect();
+            return format!("# the keys of tokens are set and not shown ({})\n", names.join(", "));
         }
         match key.field.show(&self.config) {
             // `dev` switches it on, which a file with `dev = true` does again.
@@ -76,7 +90,12 @@ impl Config {
     pub fn take_over(&mut self, new: Self) {
         self.publisher_key = new.publisher_key;
         self.publisher_key_file = new.publisher_key_file;
+        self.publishers = new.publishers;
+        self.tls_cert = new.tls_cert;
+        self.tls_key = new.tls_key;
         self.allowed_origins = new.allowed_origins;
+        self.tokens = new.tokens;
+        self.require_origin = new.require_origin;
         self.channels = new.channels;
         self.users = new.users;
     }

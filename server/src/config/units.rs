@@ -10,6 +10,12 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     read(text, DURATIONS).map(Duration::from_millis)
 }
 
+/// Reads a duration as the configuration has it; the error says how to write it.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .ok_or_else(|| format!("{text:?} is not a duration; write a number with ms, s, m, h or d, as in \"1h\""))
+}
+
 /// Writes a duration that `duration()` reads.
 pub fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), DURATIONS)

@@ -10,7 +10,7 @@ use crate::http::answer_body;
 /// The body of one request of who may publish.
 pub fn body(input: &[u8]) {
     let node = Node::new();
-    let (status, answer) = at_once(answer_body(&node.shared, input));
+    let (status, answer) = at_once(answer_body(&node.shared, &node.grant, input));
     let answer = std::str::from_utf8(&answer).unwrap_or_else(|error| panic!("an answer is not UTF-8: {error}"));
     let commands = std::str::from_utf8(input).map(PublisherFrame::parse);
     match (status, commands) {

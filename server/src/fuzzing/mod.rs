@@ -8,18 +8,33 @@ mod config;
 mod frames;
 mod node;
 mod publisher;
+mod token;
 
 pub use self::body::body;
 pub use self::client::client;
 pub use self::config::config;
 pub use self::frames::frames;
 pub use self::publisher::publisher;
+pub use self::token::token;
+
+use std::sync::Arc;
 
 use crate::config::{Config, load_text};
+use crate::policy::Policy;
+use crate::token::Revocations;
+
+/// What is fuzzed with arbitrary bytes.
+pub type Target = fn(&[u8]);
 
 /// A target by its name, as in `fuzz/fuzz_targets/`.
-pub const TARGETS: &[(&str, fn(&[u8]))] =
-    &[("frames", frames), ("client", client), ("publisher", publisher), ("body", body), ("config", config)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("frames", frames),
+    ("client", client),
+    ("publisher", publisher),
+    ("body", body),
+    ("config", config),
+    ("token", token),
+];
 
 /// An answer is one JSON text with a type.
 fn check_answer(text: &str) {
@@ -30,6 +45,11 @@ fn check_answer(text: &str) {
     }
     let read = serde_json::from_str::<Answer<'_>>(text);
     assert!(read.is_ok(), "{text:?} is no answer: {:?}", read.err());
+}
+
+/// The policy of a configuration.
+fn policy(config: &Config) -> Policy {
+    Policy::new(config, &Arc::new(Revocations::new(config.tokens.max_ttl)), None)
 }
 
 /// The configuration in a text of ours.

@@ -10,15 +10,17 @@ use realtime_protocol::ChannelName;
 use serde::de::IgnoredAny;
 use tokio::sync::Notify;
 
-use super::{check_answer, trusted};
+use super::{check_answer, policy, trusted};
 use crate::Shared;
 use crate::config::Config;
 use crate::directory::{Directory, Member, Place};
 use crate::gate::Gate;
+use crate::grant::Grant;
 use crate::hub::{Hub, Stream, Wish};
 use crate::inbox::{Inbox, Item};
 use crate::memory::Budget;
-use crate::policy::Policy;
+use crate::refusals::Refusals;
+use crate::token::Revocations;
 
 const CONFIG: &str = r#"
     max_publication = "1KiB"
@@ -40,6 +42,8 @@ const SUBSCRIBED: &[&str] = &["c", "kept", "who"];
 /// The server's parts that need no socket.
 pub(super) struct Node {
     pub(super) shared: Arc<Shared>,
+    /// That of who may publish everything.
+    pub(super) grant: Arc<Grant>,
     inbox: Arc<Inbox>,
     /// The one connection.
     pub(super) place: Place,
@@ -53,7 +57,7 @@ impl Node {
         let directory = Arc::new(Directory::new(1));
         let place = Place { shard: 0, slot: 0, tag: [7; 12] };
         directory.enter(place.shard, place.slot, Arc::new(Member::new(place.tag)));
-        let policy = Arc::new(ArcSwap::from_pointee(Policy::new(&config)));
+        let policy = Arc::new(ArcSwap::from_pointee(policy(&config)));
         let rules = policy.clone();
         let rule_of = Box::new(move |name: &_| rules.load().stream(name));
         let hub = Arc::new(Hub::new(Box::new([inbox.clone()]), directory.clone(), &config, rule_of));
@@ -65,6 +69,9 @@ impl Node {
             policy,
             hub,
             store: None,
+            revocations: Arc::new(Revocations::new(config.tokens.max_ttl)),
+            tls: None,
+            refusals: Refusals::default(),
             directory,
             gate: Arc::new(Gate::new(config.clone(), 1024, 0)),
             budget: Budget::new(1, config.memory_max),
@@ -74,7 +81,8 @@ impl Node {
             stopping: AtomicBool::new(false),
             crashed: Notify::new(),
         };
-        Self { shared: Arc::new(shared), inbox, place }
+        let grant = shared.policy.load().grants.unix().clone();
+        Self { shared: Arc::new(shared), grant, inbox, place }
     }
 
     /// Checks what was queued for subscribers, and returns how many publications that were.
@@ -89,7 +97,7 @@ impl Node {
                     check_frame(publication.frame());
                 }
                 Item::Reply { text, .. } => check_answer(text),
-                Item::Relieve => {}
+                Item::Relieve | Item::Measure { .. } | Item::Disconnect { .. } => {}
             }
         }
         publications

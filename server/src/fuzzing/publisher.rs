@@ -12,7 +12,7 @@ pub fn publisher(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let node = Node::new();
     for line in text.lines() {
-        let reply = execute_frame(&node.shared, line, node.place);
+        let reply = execute_frame(&node.shared, &node.grant, line, node.place);
         let has_id = |request: &Result<PublisherRequest<'_>, _>| request.as_ref().map_or(true, |r| r.id.is_some());
         match (PublisherFrame::parse(line), reply) {
             (PublisherFrame::One(request), reply) => {

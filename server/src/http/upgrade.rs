@@ -9,7 +9,7 @@ use hyper::header::{
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use realtime_protocol::{CloseCode, PUBLISHER_SUBPROTOCOL, push};
+use realtime_protocol::{CloseCode, CommandError, PUBLISHER_SUBPROTOCOL, push};
 use tracing::debug;
 
 use super::Accepted;
@@ -31,8 +31,16 @@ pub(super) type Slot = Arc<Mutex<Option<Pending>>>;
 pub(super) struct Pending {
     upgrade: OnUpgrade,
     deflate: bool,
-    /// Who it is; or the code to close with, which a browser sees, as it would not see a status.
-    outcome: Result<(Identity, Admission), CloseCode>,
+    /// Who it is; or what to say and how to close, which a browser sees, as it would not see a status.
+    outcome: Result<(Identity, Admission), Farewell>,
+}
+
+/// What is said to who cannot stay.
+pub(super) struct Farewell {
+    /// The code to close with.
+    pub(super) code: CloseCode,
+    /// What was wrong, where the code does not say it.
+    pub(super) error: Option<CommandError>,
 }
 
 impl Pending {
@@ -50,20 +58,24 @@ impl Pending {
         let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
             return tracing::error!("an upgraded socket is of another type than it was accepted with");
         };
-        let mut socket = match parts.io.into_inner().into_socket() {
+        let (mut socket, unread) = match parts.io.into_inner().into_socket() {
             Ok(socket) => socket,
             Err(error) => return debug!(%error, "a socket could not be handed over"),
         };
         match self.outcome {
             Ok((identity, admission)) => {
                 // Copied, since the buffer that hyper gives back would pin its whole 8 KiB.
-                let read = parts.read_buf.to_vec();
+                let read = [&parts.read_buf[..], &unread].concat();
                 shared.adopt(Arrival { socket, read, identity, deflate: self.deflate, admission });
             }
-            Err(code) => {
-                let words = [ws::text_frame(&push::disconnect(code, Some(COME_BACK))), ws::close_frame(Some(code))];
+            Err(Farewell { code, error }) => {
+                let after = code.reconnect().then_some(COME_BACK);
+                let error = error.map(|error| ws::text_frame(&push::error(&error))).unwrap_or_default();
+                let disconnect = ws::text_frame(&push::disconnect(code, None, after));
+                let words = [error, disconnect, ws::close_frame(Some(code))];
                 // A fresh socket has room for these few bytes; if not, the peer sees just the end.
                 let _ = socket.write_early(&words.concat());
+                socket.say_goodbye();
             }
         }
     }
@@ -143,7 +155,7 @@ impl Upgrade {
         self,
         mut request: Request<B>,
         slot: &Slot,
-        outcome: Result<(Identity, Admission), CloseCode>,
+        outcome: Result<(Identity, Admission), Farewell>,
     ) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);
         let pending = Pending { upgrade, deflate: self.deflate, outcome };

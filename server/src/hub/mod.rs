@@ -16,13 +16,15 @@ mod publication;
 mod publish;
 mod read;
 mod snapshot;
+mod users;
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::hash_table::Entry as TableEntry;
-use realtime_protocol::{Mode, Since, UserId, push};
+use realtime_protocol::push::{self, Listed};
+use realtime_protocol::{Mode, Since, UserId};
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -36,15 +38,17 @@ use self::presence::Leaving;
 use self::publish::Woken;
 
 pub use self::history::{Extent, Lost, Start};
-pub use self::keys::{KeyRefusal, Keyed, Keys, Outcome, fingerprint};
+pub use self::keys::{KeyRefusal, Keyed, Keys, MAX_SCOPES, Outcome, WINDOW, fingerprint};
+pub use self::members::Who;
 pub use self::publication::{AppId, Exclusion, Incoming, Kept, Payload, Publication, Stream, StreamName};
 pub use self::read::{Answer, Page, Portion, Pull};
+pub use self::users::Measure;
 
 /// What holds for a stream.
 pub type RuleOf = Box<dyn Fn(&StreamName) -> StreamRule + Send + Sync>;
 
 /// A subscription's place: where its shard keeps the stream, and the first offset that it wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Cut {
     /// The shard's own number of the stream.
     pub local: u32,
@@ -53,7 +57,7 @@ pub struct Cut {
     /// Where it begins in the history, when the stream has one.
     pub standing: Option<Standing>,
     /// The first members and whether there are more, in a presence channel.
-    pub members: Option<(Vec<(UserId, u64)>, bool)>,
+    pub members: Option<(Vec<Listed>, bool)>,
 }
 
 /// Where a subscription begins in a history.
@@ -89,7 +93,7 @@ pub struct Wish<'a> {
     /// What of what was missed.
     pub mode: Mode,
     /// Whose connection it is.
-    pub user: Option<&'a UserId>,
+    pub who: Option<&'a Who>,
     /// It is a subscriber already, and only begins anew.
     pub again: bool,
 }
@@ -286,7 +290,7 @@ impl Hub {
                 }
             };
             if !wish.again {
-                self.come(entry, wish.user, &mut woken);
+                self.come(entry, wish.who, &mut woken);
             }
             fault::reach(fault::Point::InCut);
             register(Cut { local, next, standing, members: self.first_members(entry) });

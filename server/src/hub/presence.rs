@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::hash::BuildHasher;
 use std::sync::{Arc, PoisonError};
 
-use realtime_protocol::{ChannelName, UserId, push};
+use realtime_protocol::push::{self, Listed};
+use realtime_protocol::{ChannelName, UserId};
+use serde_json::value::RawValue;
 
 use super::entry::Entry;
-use super::members::Members;
+use super::members::{Members, Who};
 use super::publish::Woken;
 use super::{Hub, Publication, Stream, StreamName};
 
@@ -21,14 +23,14 @@ pub(super) struct Leaving {
     count: u64,
 }
 
-type Text = fn(&ChannelName, &UserId) -> String;
+type Text = fn(&ChannelName, &UserId, Option<&str>) -> String;
 
 impl Hub {
-    /// A connection of `user` has come into the stream.
-    pub(super) fn come(&self, entry: &mut Entry, user: Option<&UserId>, woken: &mut Woken) {
-        let (Some(_), Some(user)) = (entry.rule.presence, user) else { return };
-        if entry.members.get_or_insert_default().enter(user) {
-            self.tell(entry, user, push::join, woken);
+    /// A connection of somebody has come into the stream.
+    pub(super) fn come(&self, entry: &mut Entry, who: Option<&Who>, woken: &mut Woken) {
+        let (Some(_), Some(who)) = (entry.rule.presence, who) else { return };
+        if entry.members.get_or_insert_default().enter(who) {
+            self.tell(entry, who, push::join, woken);
         }
     }
 
@@ -47,11 +49,11 @@ impl Hub {
     }
 
     /// A subscriber has said who it is after it subscribed.
-    pub fn identify(&self, stream: &Stream, user: &UserId) {
+    pub fn identify(&self, stream: &Stream, who: &Who) {
         let hash = self.hasher.hash_one(stream);
         let mut woken = Woken::default();
         if let Some(entry) = self.stripe(hash).entries.find_mut(hash, |entry| *entry.stream == *stream) {
-            self.come(entry, Some(user), &mut woken);
+            self.come(entry, Some(who), &mut woken);
         }
         self.wake(woken);
     }
@@ -70,35 +72,34 @@ impl Hub {
                 let mut stripe = self.stripe(hash);
                 let Some(entry) = stripe.entries.find_mut(hash, |entry| *entry.stream == *stream) else { continue };
                 let Some(members) = &mut entry.members else { continue };
-                if !members.settle(&user, now) {
-                    continue;
-                }
+                let Some(gone) = members.settle(&user, now) else { continue };
                 if members.is_empty() {
                     entry.members = None;
                 }
-                self.tell(entry, &user, push::leave, &mut woken);
+                self.tell(entry, &gone, push::leave, &mut woken);
                 self.free_if_unused(&mut stripe, hash, &stream);
             }
             self.wake(woken);
         }
     }
 
-    fn tell(&self, entry: &Entry, user: &UserId, text: Text, woken: &mut Woken) {
+    fn tell(&self, entry: &Entry, who: &Who, text: Text, woken: &mut Woken) {
         if let (true, StreamName::Channel(channel)) =
             (entry.rule.presence.is_some_and(|presence| presence.events), &entry.stream.name)
         {
-            let publication = Publication::presence(entry.stream.clone(), entry.offset, text(channel, user));
+            let text = text(channel, &who.user, who.info.as_deref().map(RawValue::get));
+            let publication = Publication::presence(entry.stream.clone(), entry.offset, text);
             self.hand_out(entry, &Arc::new(publication), woken);
         }
     }
 
-    pub(super) fn first_members(&self, entry: &Entry) -> Option<(Vec<(UserId, u64)>, bool)> {
+    pub(super) fn first_members(&self, entry: &Entry) -> Option<(Vec<Listed>, bool)> {
         entry.rule.presence?;
         Some(entry.members.as_ref().map_or((Vec::new(), false), |members| members.page(None, FIRST_PAGE)))
     }
 
     /// A page of a channel's members, and whether there are more.
-    pub fn members(&self, stream: &Stream, after: Option<&UserId>, limit: usize) -> (Vec<(UserId, u64)>, bool) {
+    pub fn members(&self, stream: &Stream, after: Option<&UserId>, limit: usize) -> (Vec<Listed>, bool) {
         let hash = self.hasher.hash_one(stream);
         let stripe = self.stripe(hash);
         let members: Option<&Members> =

@@ -65,6 +65,8 @@ pub struct Payload {
     pub event: Option<EventName>,
     /// JSON, forwarded byte for byte.
     pub data: Box<RawValue>,
+    /// The user whose client published it.
+    pub user: Option<UserId>,
 }
 
 /// A publication on its way in.
@@ -204,6 +206,7 @@ impl Publication {
             offset: kept.map(|_| self.offset),
             prev: kept.and_then(|kept| kept.prev),
             id,
+            user: payload.user.as_ref(),
         };
         match self.stream.as_deref().map(|stream| &stream.name) {
             Some(StreamName::Channel(channel)) => push::broadcast_update(channel, publication),
@@ -215,8 +218,8 @@ impl Publication {
     /// As `history` answers it.
     pub fn history_item(&self) -> Option<String> {
         let payload = self.payload()?;
-        let (event, id) = (payload.event.as_ref(), self.id());
-        let publication = push::Publication { event, data: &payload.data, offset: None, prev: None, id };
+        let (event, user, id) = (payload.event.as_ref(), payload.user.as_ref(), self.id());
+        let publication = push::Publication { event, data: &payload.data, offset: None, prev: None, id, user };
         Some(push::history_item(self.offset, publication))
     }
 

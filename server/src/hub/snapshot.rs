@@ -48,6 +48,8 @@ struct SavedItem {
     offset: u64,
     at: u64,
     event: Option<String>,
+    #[serde(default)]
+    user: Option<String>,
     data: Box<RawValue>,
     exclude: Option<String>,
     id: Option<String>,
@@ -166,6 +168,7 @@ fn saved(publication: &Publication) -> Option<SavedItem> {
         offset: publication.offset,
         at: kept.at,
         event: payload.event.as_ref().map(ToString::to_string),
+        user: payload.user.as_ref().map(ToString::to_string),
         data: payload.data.clone(),
         exclude: publication.exclude.map(|exclusion| exclusion.id.to_string()),
         id: publication.id().map(str::to_owned),
@@ -176,7 +179,8 @@ impl SavedItem {
     fn into_publication(self, stream: &Arc<Stream>) -> Publication {
         let exclude = self.exclude.as_deref().and_then(ConnectionId::parse).map(|id| Exclusion { id, place: None });
         let event = self.event.as_deref().and_then(|event| EventName::parse(event).ok());
-        let payload = Arc::new(Payload { event, data: self.data });
+        let user = self.user.as_deref().and_then(|user| UserId::parse(user).ok());
+        let payload = Arc::new(Payload { event, data: self.data, user });
         let incoming = Incoming { payload, exclude: None, id: self.id.map(Into::into) };
         Publication::new(stream.clone(), self.offset, exclude, incoming, Some(Kept { at: self.at, prev: None }))
     }

@@ -31,7 +31,7 @@ pub(super) fn stream(name: &str) -> Stream {
 
 pub(super) fn incoming(data: u64) -> Incoming {
     let data = RawValue::from_string(data.to_string()).unwrap();
-    Incoming { payload: Arc::new(Payload { event: None, data }), exclude: None, id: None }
+    Incoming { payload: Arc::new(Payload { event: None, data, user: None }), exclude: None, id: None }
 }
 
 fn publish(hub: &Hub, name: &str) -> Outcome {
@@ -254,13 +254,16 @@ fn a_stream_on_disk_that_goes_on_elsewhere_tells_what_is_gone_and_what_never_was
 #[test]
 fn members_are_told_and_listed_and_leave_nothing_behind() {
     let hub = hub();
-    let ana = UserId::parse("ana").unwrap();
-    let as_ana = Wish { user: Some(&ana), ..Wish::default() };
-    assert_eq!(subscribe(&hub, 0, "room").members, Some((vec![], false)));
-    assert_eq!(subscribe_as(&hub, 1, "room", as_ana).members, Some((vec![(ana.clone(), 1)], false)));
-    hub.unsubscribe(1, &stream("room"), Some(&ana), || {});
+    let ana = Who { user: UserId::parse("ana").unwrap(), info: None };
+    let as_ana = Wish { who: Some(&ana), ..Wish::default() };
+    let seen = |(members, more): (Vec<Listed>, bool)| {
+        (members.into_iter().map(|member| (member.user, member.connections)).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(subscribe(&hub, 0, "room").members.map(seen), Some((vec![], false)));
+    assert_eq!(subscribe_as(&hub, 1, "room", as_ana).members.map(seen), Some((vec![(ana.user.clone(), 1)], false)));
+    hub.unsubscribe(1, &stream("room"), Some(&ana.user), || {});
     hub.tick();
-    assert_eq!(hub.members(&stream("room"), None, 10), (vec![], false));
+    assert_eq!(seen(hub.members(&stream("room"), None, 10)), (vec![], false));
     hub.unsubscribe(0, &stream("room"), None, || {});
     assert_eq!(hub.streams(), 0);
 }

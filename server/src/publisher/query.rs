@@ -1,12 +1,14 @@
-//! Questions about channels.
+//! Questions about channels, and measures against connections.
 
 use std::sync::Arc;
 
-use realtime_protocol::{CommandError, ErrorCode, ListQuery, PublisherCommand, RequestId, UserId, push};
+use realtime_protocol::{CommandError, ErrorCode, ListQuery, PublisherCommand, RequestId, UserId, Whom, push};
 
 use super::work::{HistoryPart, Job, Work};
 use crate::Shared;
-use crate::hub::{Page, Portion, Stream};
+use crate::hub::{Measure, Page, Portion, Stream};
+use crate::inbox::Item;
+use crate::session::Now;
 
 /// Answers, or leaves a job that does. A question is answered even without an `id`: nobody asks to hear nothing.
 pub(super) fn answer(
@@ -38,6 +40,34 @@ pub(super) fn answer(
             let after = after.and_then(|after| UserId::parse(&after).ok());
             let (members, more) = hub.members(&Stream::channel(channel.clone()), after.as_ref(), limit);
             push::presence(id_of, &channel, push::Members::page(&members, more))
+        }
+        PublisherCommand::Disconnect { whom: Whom::User(user), reason } => {
+            let receivers = hub.take(&user, Measure::Disconnect { reason });
+            push::ack(id_of, &push::Ack { receivers, ..push::Ack::default() })
+        }
+        PublisherCommand::Disconnect { whom: Whom::Connection(connection), reason } => {
+            let place = connection.and_then(|connection| shared.directory.locate(&connection));
+            if let Some(place) = place {
+                hub.send(place.shard, Item::Disconnect { place, reason });
+            }
+            push::ack(id_of, &push::Ack { receivers: u64::from(place.is_some()), ..push::Ack::default() })
+        }
+        PublisherCommand::Unsubscribe { user, channel, reason } => {
+            let receivers = hub.take(&user, Measure::Leave { channel, reason });
+            push::ack(id_of, &push::Ack { receivers, ..push::Ack::default() })
+        }
+        PublisherCommand::Revoke(_) if shared.policy.load().tokens.is_none() => {
+            let message = "there are no tokens to revoke: the server's configuration has no [tokens]";
+            return work.refuse(CommandError::new(ErrorCode::Unavailable, message).with_id(id));
+        }
+        PublisherCommand::Revoke(user) if shared.store.is_some() => {
+            return jobs.push(Job::Revoke { command: work.awaited(id), user });
+        }
+        PublisherCommand::Revoke(user) => {
+            let now = Now::read().unix;
+            shared.revocations.revoke(&user, now, drop);
+            let receivers = hub.take(&user, Measure::Revoke { before: now });
+            push::ack(id_of, &push::Ack { receivers, ..push::Ack::default() })
         }
         PublisherCommand::Backup if shared.store.is_none() => {
             let message = "there is nothing to copy, since data_dir is not set";

@@ -3,13 +3,14 @@
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use realtime_protocol::{ChannelName, CommandError, ConnectionId, Position, RequestId, push};
+use realtime_protocol::{ChannelName, CommandError, ConnectionId, Position, RequestId, UserId, push};
 
 use super::{not_written, unavailable};
 use crate::Shared;
 use crate::durable::Durable;
 use crate::fault;
-use crate::hub::{Answer, Payload, Stream};
+use crate::hub::{Answer, Measure, Payload, Stream};
+use crate::session::Now;
 use crate::store::{Key, Retention, Write, Written};
 
 /// Most bytes of data that a publisher's reply from a history carries.
@@ -95,16 +96,17 @@ pub(super) enum Job {
     Write { command: usize, part: usize, write: WriteJob },
     Read { command: usize, stream: Arc<Stream>, channel: ChannelName, part: HistoryPart },
     Backup { command: usize },
+    Revoke { command: usize, user: UserId },
 }
 
 type Awaiting = Arc<Mutex<Option<Pending>>>;
 
 impl Job {
     /// Begins; the outcome goes to `pending` from another thread.
-    fn start(self, store: &Durable, epoch: &Arc<str>, pending: Awaiting) {
+    fn start(self, store: &Durable, shared: &Shared, pending: Awaiting) {
         match self {
             Self::Write { command, part, write } => {
-                let epoch = epoch.clone();
+                let epoch = shared.hub.disk_epoch().clone();
                 let WriteJob { stream, payload, exclude, id, key, retention } = write;
                 let done = Box::new(move |outcome: Result<Written, _>| {
                     let ack = outcome.map_err(|error| not_written(&error)).map(|written: Written| {
@@ -123,6 +125,16 @@ impl Job {
                         let answer = read.map(|publications| answer.with(&publications, !newest));
                         work.answer(command, answer, |id, answer| push::history(id, &channel, answer));
                     });
+                });
+            }
+            Self::Revoke { command, user } => {
+                let (now, hub) = (Now::read().unix, shared.hub.clone());
+                // In force at once; acknowledged, and connections closed, when a restart does not forget it.
+                let of = user.clone();
+                shared.revocations.revoke(&of, now, move |written| {
+                    let receivers = hub.take(&user, Measure::Revoke { before: now });
+                    let ack = push::Ack { receivers, ..push::Ack::default() };
+                    settle(&pending, |work| work.answer(command, written, |id, ()| push::ack(id, &ack)));
                 });
             }
             Self::Backup { command } => store.backup(move |copied| {
@@ -216,7 +228,7 @@ impl Work {
         let pending = Pending { left: jobs.len(), work: self, deliver: Box::new(deliver) };
         let pending = Arc::new(Mutex::new(Some(pending)));
         for job in jobs {
-            job.start(store, shared.hub.disk_epoch(), pending.clone());
+            job.start(store, shared, pending.clone());
         }
         None
     }

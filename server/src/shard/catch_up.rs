@@ -203,7 +203,7 @@ impl Shard {
             let mut turn = Some(turn);
             if let Served::Read(range) = served {
                 let Some(read) = self.read_from_store(&catch_up, &range).await else {
-                    self.close_after(&connection, CloseCode::GoingAway, Some(1_000));
+                    self.close_with(&connection, CloseCode::GoingAway, None, Some(1_000));
                     break;
                 };
                 // Meanwhile others may have filled the outbox, or the client may have changed its mind.

@@ -15,6 +15,8 @@ pub struct Subscriber {
     /// Publications before this offset are from before its subscription; [`CATCHING_UP`] while it gets them from the
     /// history.
     pub next: u64,
+    /// Whether it may see who comes and goes.
+    pub sees_members: bool,
 }
 
 /// No offset: nothing is passed to the subscriber as it comes.
@@ -28,6 +30,8 @@ pub struct Channel {
     pub overflow: Overflow,
     /// The life of its history, when it has one.
     pub epoch: Option<Arc<str>>,
+    /// Whether somebody here may not see who comes and goes.
+    pub hides_members: bool,
     /// The last offset that was passed to subscribers here.
     pub delivered: u64,
     /// Subscribers in stable slots, so that a pass that pauses finds its place again; empty slots are used again.
@@ -39,7 +43,8 @@ impl Channel {
     /// A stream without subscribers.
     pub fn new(stream: Arc<Stream>, overflow: Overflow, epoch: Option<Arc<str>>, delivered: u64) -> Self {
         // Most have one subscriber: room for four, as a vector begins with, would be most of what such a channel takes.
-        Self { stream, overflow, epoch, delivered, slots: Vec::with_capacity(1), free: Vec::new() }
+        let slots = Vec::with_capacity(1);
+        Self { stream, overflow, epoch, hides_members: false, delivered, slots, free: Vec::new() }
     }
 
     /// Takes note of what is passed to subscribers now; returns the first offset that the shard was not handed, if there
@@ -60,6 +65,7 @@ impl Channel {
 
     /// Adds a subscriber; returns its slot.
     pub fn add(&mut self, subscriber: Subscriber) -> u32 {
+        self.hides_members |= !subscriber.sees_members;
         if let Some(slot) = self.free.pop() {
             self.slots[slot as usize] = Some(subscriber);
             return slot;

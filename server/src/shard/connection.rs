@@ -18,6 +18,8 @@ use super::wheel::{Key, Tick};
 use crate::Shared;
 use crate::directory::{Member, Place, Subscription};
 use crate::gate::Admission;
+use crate::grant::Grant;
+use crate::hub::Who;
 use crate::session::Session;
 use crate::ws::Decoder;
 
@@ -29,6 +31,8 @@ pub enum Peer {
     Echo,
     /// A publisher, whose frames may hold many commands.
     Publisher {
+        /// What it may publish.
+        grant: RefCell<Arc<Grant>>,
         /// Told when nothing waits for it any more; until then it is not read.
         cleared: Notify,
     },
@@ -79,7 +83,9 @@ pub struct Connection {
     /// Unfinished frames.
     pub decoder: RefCell<Decoder>,
     /// Whose it is, once that is known.
-    pub user: OnceCell<Box<UserId>>,
+    pub who: OnceCell<Box<Who>>,
+    /// The tick for which its next look at the clock is planned; what the wheel has of it besides is out of date.
+    pub due: Cell<Tick>,
     /// The streams that it gets from the history for the moment.
     behind: RefCell<Option<Rc<Behind>>>,
     /// Last tick at which something arrived.
@@ -108,7 +114,7 @@ pub struct Parts {
     /// Whether it takes compressed messages.
     pub deflate: bool,
     /// The half that everybody writes to.
-    pub socket: WriteHalf,
+    pub(super) socket: WriteHalf,
     /// Its place in the limits.
     pub admission: Admission,
 }
@@ -122,7 +128,8 @@ impl Connection {
             member,
             peer,
             decoder: RefCell::default(),
-            user: OnceCell::new(),
+            who: OnceCell::new(),
+            due: Cell::new(Tick::MAX),
             behind: RefCell::new(None),
             heard: Cell::new(now),
             pinged: Cell::new(false),
@@ -149,9 +156,14 @@ impl Connection {
         self.shared.directory.id(self.place())
     }
 
+    /// Whose it is, and what others see of that user.
+    pub fn who(&self) -> Option<&Who> {
+        self.who.get().map(|who| &**who)
+    }
+
     /// Whose it is.
     pub fn user(&self) -> Option<&UserId> {
-        self.user.get().map(|user| &**user)
+        self.who().map(|who| &who.user)
     }
 
     /// What it gets from the history; `true`: it got nothing from there until now.
@@ -173,7 +185,7 @@ impl Connection {
 
     /// Tells who waits for it that nothing waits in its outbox any more.
     fn announce_clear(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             cleared.notify_one();
         }
         if let Some(behind) = &*self.behind.borrow() {
@@ -183,7 +195,8 @@ impl Connection {
 
     /// Tells the budget what waits now.
     pub fn recount(&self) {
-        let now = if self.is_client() { self.waiting() + self.decoder.borrow().held() } else { 0 };
+        let held = || self.decoder.borrow().held() + self.socket.held();
+        let now = if self.is_client() { self.waiting() + held() } else { 0 };
         self.shared.budget.change(self.shard, self.counted.replace(now), now);
     }
 
@@ -206,15 +219,33 @@ impl Connection {
     /// Whether it may publish: on `/publisher`, or as a client that presented the key.
     pub fn publishes(&self) -> bool {
         match &self.peer {
-            Peer::Client(session) => session.borrow().is_publisher(),
+            Peer::Client(session) => session.borrow().publisher().is_some(),
             Peer::Echo => false,
             Peer::Publisher { .. } => true,
         }
     }
 
+    /// What it may publish.
+    pub fn grant(&self) -> Option<Arc<Grant>> {
+        match &self.peer {
+            Peer::Client(session) => session.borrow().publisher().cloned(),
+            Peer::Echo => None,
+            Peer::Publisher { grant, .. } => Some(grant.borrow().clone()),
+        }
+    }
+
+    /// What it may publish has changed.
+    pub fn set_grant(&self, new: Arc<Grant>) {
+        match &self.peer {
+            Peer::Client(session) => session.borrow_mut().set_publisher(new),
+            Peer::Echo => {}
+            Peer::Publisher { grant, .. } => *grant.borrow_mut() = new,
+        }
+    }
+
     /// Waits until nothing waits for a publisher; a client is not waited for.
     pub async fn cleared(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             while !self.is_clear() {
                 cleared.notified().await;
             }
@@ -292,7 +323,7 @@ impl Connection {
 
     /// Whether a task that flushes is to be started.
     pub fn needs_flush(&self) -> bool {
-        !self.is_clear() && !self.flushing.replace(true)
+        (!self.is_clear() || self.socket.is_sending()) && !self.flushing.replace(true)
     }
 
     /// Writes what waits, as the kernel takes it, and ends when nothing does. Who takes nothing for too long is given up.
@@ -313,8 +344,11 @@ impl Connection {
                 }
             }
             let mut slot = self.outbox.borrow_mut();
-            let Some(outbox) = slot.as_mut() else { return };
-            match outbox.flush(|slices| self.socket.try_write_vectored(slices)) {
+            let flushed = match slot.as_mut() {
+                Some(outbox) => outbox.flush(|slices| self.socket.try_write_vectored(slices)),
+                None => self.socket.flush(),
+            };
+            match flushed {
                 Ok(Flushed::Blocked) => {
                     drop(slot);
                     self.recount();

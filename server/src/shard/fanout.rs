@@ -22,7 +22,7 @@ use super::round::Round;
 use super::share::Share;
 use crate::config::CompressionConfig;
 use crate::hub::{Publication, Stream};
-use crate::inbox::{Inbox, Item};
+use crate::inbox::{Inbox, Item, MEASURE_SIZE};
 use crate::rules::Overflow;
 use crate::ws::{self, Deflate, Kind, Violation};
 
@@ -91,13 +91,18 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(local: u32, publications: &'a [Arc<Publication>], compression: &'a Compression) -> Self {
+    fn new(
+        local: u32,
+        publications: &'a [Arc<Publication>],
+        hides_members: bool,
+        compression: &'a Compression,
+    ) -> Self {
         Self {
             local,
             publications,
             joined: join(publications, Publication::frame),
             deflated: OnceCell::new(),
-            exclusive: publications.iter().any(|p| p.exclude.is_some()),
+            exclusive: publications.iter().any(|p| p.exclude.is_some() || (hides_members && p.is_presence())),
             // Everybody gets what tells who comes and goes, so it has no say in who is behind.
             first: publications.iter().find(|p| !p.is_presence()).map_or(u64::MAX, |p| p.offset),
             compression,
@@ -175,10 +180,19 @@ impl Shard {
                 Item::Relieve => self.relieve(),
                 Item::Reply { place, text } => {
                     if let Some(connection) = self.connection(place.slot, &place.tag) {
-                        connection.asked.set(connection.asked.get().saturating_sub(1));
-                        self.send(&connection, &ws::text_frame(&text), Class::Control);
+                        self.on_reply(&connection, &text);
                     }
                     inbox.delivered(text.len());
+                }
+                Item::Measure { local, stream, measure } => {
+                    self.on_measure(local, &stream, &measure);
+                    inbox.delivered(MEASURE_SIZE);
+                }
+                Item::Disconnect { place, reason } => {
+                    if let Some(connection) = self.connection(place.slot, &place.tag) {
+                        self.disconnect(&connection, reason.as_deref());
+                    }
+                    inbox.delivered(MEASURE_SIZE);
                 }
                 Item::Direct { place, publication } => {
                     if let Some(connection) = self.connection(place.slot, &place.tag) {
@@ -238,7 +252,7 @@ impl Shard {
                 };
                 let terms =
                     Terms { overflow: channel.overflow, epoch: channel.epoch.as_deref(), max: self.config.outbox_max };
-                let batch = Batch::new(local, round.under_way(), &self.compression);
+                let batch = Batch::new(local, round.under_way(), channel.hides_members, &self.compression);
                 let slots = round.slots(channel.len(), slice.min(*budget));
                 for subscriber in channel.slice(slots.clone()) {
                     if let Some(written) = write(subscriber, &batch, terms) {
@@ -395,6 +409,9 @@ fn write_single(subscriber: &Subscriber, batch: &Batch<'_>, mut written: usize, 
             continue;
         }
         let Some(stream) = &publication.stream else { continue };
+        if publication.is_presence() && !subscriber.sees_members {
+            continue;
+        }
         let offset = publication.offset;
         let position;
         let frame = match Share::live(publication, subscriber.next, connection.key.slot, connection.member.tag()) {

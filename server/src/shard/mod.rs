@@ -3,11 +3,14 @@
 
 mod catch_up;
 mod channel;
+mod command;
 mod connection;
 mod fanout;
+mod grants;
 mod outbox;
 mod read;
 mod round;
+mod secure;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, ConnectionId, Mode, Since, UserId, push};
+use realtime_protocol::{CloseCode, ConnectionId, Mode, Since, push};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::spawn_local;
 use tracing::debug;
@@ -32,17 +35,19 @@ use self::channel::{CATCHING_UP, Channel, Subscriber};
 use self::connection::{Connection, Life, Parts, Peer, Then};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
+use self::secure::Buffers;
 use self::slots::Slots;
 use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
 use crate::Shared;
 use crate::config::Config;
 use crate::directory::{Member, Place, Subscription, Tag};
 use crate::gate::Admission;
-use crate::hub::{Cut, Standing, Stream, StreamName, Wish};
+use crate::hub::{Cut, Standing, Stream, StreamName, Who, Wish};
 use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
 
+pub use self::secure::SecureSocket;
 pub use self::socket::Socket;
 
 /// How long a closed connection may take to hear of it.
@@ -66,6 +71,8 @@ pub struct Arrival {
 pub enum Order {
     /// A new connection.
     Adopt(Box<Arrival>),
+    /// The policy is another one: see whose key is gone.
+    RenewGrants,
     /// Close all connections and end.
     Stop,
 }
@@ -82,6 +89,8 @@ pub struct Shard {
     wheel: RefCell<Wheel>,
     /// All connections read into this one buffer.
     scratch: RefCell<Box<[u8]>>,
+    /// What TLS needs besides, for all connections.
+    buffers: Rc<Buffers>,
     compression: Compression,
     started: Instant,
     tick: Duration,
@@ -99,6 +108,8 @@ pub(super) struct Asked {
     pub(super) since: Option<Since>,
     pub(super) mode: Mode,
     pub(super) previous: Vec<ConnectionId>,
+    /// Whether the subscriber may see who is there.
+    pub(super) sees_members: bool,
 }
 
 impl Shard {
@@ -117,6 +128,7 @@ impl Shard {
             passing: Cell::new(None),
             wheel: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            buffers: Rc::default(),
             started: Instant::now(),
             now: Cell::new(0),
             generation: Cell::new(0),
@@ -126,10 +138,13 @@ impl Shard {
         let fan_out = spawn_local(shard.clone().fan_out());
         let keep_time = spawn_local(shard.clone().keep_time());
         let obey = async {
-            while let Some(Order::Adopt(arrival)) = orders.recv().await {
-                shard.adopt(*arrival);
+            loop {
+                match orders.recv().await {
+                    Some(Order::Adopt(arrival)) => shard.adopt(*arrival),
+                    Some(Order::RenewGrants) => shard.renew_grants(),
+                    Some(Order::Stop) | None => break shard.stop().await,
+                }
             }
-            shard.stop().await;
         };
         tokio::select! {
             () = obey => {}
@@ -156,8 +171,8 @@ impl Shard {
                 Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
             }
             Identity::Echo => None,
-            Identity::Publisher { name } => {
-                debug!(publisher = %name, "publisher connected");
+            Identity::Publisher { grant } => {
+                debug!(publisher = grant.name(), "publisher connected");
                 None
             }
         };
@@ -165,15 +180,19 @@ impl Shard {
             Some(frame) => socket.write_early(frame).unwrap_or(frame.len()),
             None => 0,
         };
-        let halves = match socket.into_halves() {
+        let halves = match socket.into_halves(&self.buffers) {
             Ok(halves) => halves,
             Err(error) => return debug!(%error, "a socket could not be taken over"),
         };
         let member = Arc::new(Member::new(tag));
-        let peer = match identity {
-            Identity::Client { publisher } => Peer::Client(RefCell::new(Session::new(publisher))),
-            Identity::Echo => Peer::Echo,
-            Identity::Publisher { .. } => Peer::Publisher { cleared: Notify::new() },
+        let (peer, token) = match identity {
+            Identity::Client { publisher, token } => {
+                (Peer::Client(RefCell::new(Session::new(publisher, admission.origin()))), token)
+            }
+            Identity::Echo => (Peer::Echo, None),
+            Identity::Publisher { grant } => {
+                (Peer::Publisher { grant: RefCell::new(grant), cleared: Notify::new() }, None)
+            }
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
         let connection = Rc::new(Connection::new(parts, self.shared.clone(), self.index, self.now.get()));
@@ -181,9 +200,12 @@ impl Shard {
         self.shared.directory.enter(self.index, key.slot, member);
         if let Some(frame) = first.filter(|frame| written < frame.len()) {
             connection.queue_early(frame, written);
-            self.start_flush(&connection);
         }
-        self.wheel.borrow_mut().insert(key, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        self.start_flush(&connection);
+        self.plan(&connection, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        // Its key may have been taken away since the front looked.
+        self.renew_grant(&connection);
+        self.begin(&connection, token.map(|token| *token));
         if !read.is_empty() {
             self.on_bytes(&connection, &mut read);
         }
@@ -203,13 +225,13 @@ impl Shard {
 
     /// Subscribes to a stream; again begins anew. `None`: it has as many channels as it may have.
     fn subscribe(self: &Rc<Self>, connection: &Rc<Connection>, asked: Asked) -> Option<Cut> {
-        let Asked { stream, since, mode, previous } = asked;
+        let Asked { stream, since, mode, previous, sees_members } = asked;
         let known = self.find(connection, &stream);
         let is_channel = matches!(stream.name, StreamName::Channel(_));
         if known.is_none() && is_channel && self.channels_of(connection) >= self.config.max_channels {
             return None;
         }
-        let wish = Wish { since: since.as_ref(), mode, user: connection.user(), again: known.is_some() };
+        let wish = Wish { since: since.as_ref(), mode, who: connection.who(), again: known.is_some() };
         let mut made = None;
         self.shared.hub.subscribe(
             self.index,
@@ -228,15 +250,22 @@ impl Shard {
                 let channel = &mut channels[cut.local as usize];
                 let is_behind = cut.standing.as_ref().is_some_and(Standing::is_behind);
                 let next = if is_behind { CATCHING_UP } else { cut.next };
+                let mut hides = false;
                 match known.and_then(|known| channel.subscriber(known.slot)) {
-                    // Without a history again is the same as once: what is under way still arrives.
-                    Some(_) if cut.standing.is_none() => {}
-                    Some(subscriber) => subscriber.next = next,
+                    Some(subscriber) => {
+                        subscriber.sees_members = sees_members;
+                        hides = !sees_members;
+                        // Without a history again is the same as once: what is under way still arrives.
+                        if cut.standing.is_some() {
+                            subscriber.next = next;
+                        }
+                    }
                     None => {
-                        let slot = channel.add(Subscriber { connection: connection.clone(), next });
+                        let slot = channel.add(Subscriber { connection: connection.clone(), next, sees_members });
                         connection.member.subscriptions().push(Subscription { local: cut.local, slot });
                     }
                 }
+                channel.hides_members |= hides;
                 made = Some((cut, channel.stream.clone()));
             },
         );
@@ -253,8 +282,8 @@ impl Shard {
     }
 
     /// The connection is this user's from now on.
-    fn identify(&self, connection: &Connection, user: &UserId) {
-        if connection.user.set(Box::new(user.clone())).is_err() {
+    fn identify(&self, connection: &Connection, who: &Who) {
+        if connection.who.set(Box::new(who.clone())).is_err() {
             return;
         }
         let streams: Vec<_> = {
@@ -262,7 +291,7 @@ impl Shard {
             connection.member.subscriptions().iter().map(|s| channels[s.local as usize].stream.clone()).collect()
         };
         for stream in streams {
-            self.shared.hub.identify(&stream, user);
+            self.shared.hub.identify(&stream, who);
         }
     }
 
@@ -318,10 +347,17 @@ impl Shard {
 
     /// Says goodbye with this code. The connection is out of every channel at once.
     fn close(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode) {
-        self.close_after(connection, code, None);
+        self.close_with(connection, code, None, None);
     }
 
-    fn close_after(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode, after: Option<u64>) {
+    /// `reason`: instead of the code's own. `after`: ms to wait before coming back.
+    fn close_with(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        code: CloseCode,
+        reason: Option<&str>,
+        after: Option<u64>,
+    ) {
         if !connection.is_open() {
             return;
         }
@@ -329,9 +365,9 @@ impl Shard {
         connection.drop_publications();
         let mut words = Vec::new();
         if code.number() >= 4000 && connection.is_client() {
-            words.extend_from_slice(&ws::text_frame(&push::disconnect(code, after)));
+            words.extend_from_slice(&ws::text_frame(&push::disconnect(code, reason, after)));
         }
-        words.extend_from_slice(&ws::close_frame(Some(code)));
+        words.extend_from_slice(&ws::close_frame_because(code, reason.unwrap_or(code.reason())));
         self.last_words(connection, &words.into(), Then::Wait);
     }
 
@@ -345,7 +381,14 @@ impl Shard {
             Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);
-        self.wheel.borrow_mut().insert(connection.key, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
+        self.plan(connection, self.now.get() + ticks(CLOSE_TIMEOUT, self.tick));
+    }
+
+    /// Has [`Self::on_deadline`] called at `at`, unless it is to be called before.
+    fn plan(&self, connection: &Connection, at: Tick) {
+        if at < connection.due.get() {
+            connection.due.set(self.wheel.borrow_mut().insert(connection.key, at));
+        }
     }
 
     /// Forgets a connection whose socket has ended.
@@ -371,7 +414,9 @@ impl Shard {
             let due = self.wheel.borrow_mut().advance(now);
             for key in due {
                 let connection = self.connections.borrow().get(key.slot as usize).cloned();
-                if let Some(connection) = connection.filter(|c| c.key == key) {
+                // What was planned before something earlier came up is out of date.
+                if let Some(connection) = connection.filter(|c| c.key == key && now >= c.due.get()) {
+                    connection.due.set(Tick::MAX);
                     self.on_deadline(&connection, now);
                 }
             }
@@ -387,7 +432,7 @@ impl Shard {
             if now >= end {
                 connection.shutdown();
             } else {
-                self.wheel.borrow_mut().insert(connection.key, end);
+                self.plan(connection, end);
             }
             return;
         }
@@ -411,7 +456,8 @@ impl Shard {
             debug!("a silent connection was dropped");
             return connection.shutdown();
         };
-        self.wheel.borrow_mut().insert(connection.key, next.max(now + 1));
+        self.plan(connection, next.max(now + 1));
+        self.on_session_time(connection);
     }
 
     /// Tells everybody that the server goes away, and waits until they are gone or the time is over.
@@ -421,7 +467,7 @@ impl Shard {
         let all: Vec<_> = self.connections.borrow().iter().map(|(_, c)| c.clone()).collect();
         for (at, connection) in all.iter().enumerate() {
             let after = at as u64 * spread / all.len() as u64;
-            self.close_after(connection, CloseCode::GoingAway, Some(after));
+            self.close_with(connection, CloseCode::GoingAway, None, Some(after));
             if at % 256 == 255 {
                 tokio::task::yield_now().await;
             }

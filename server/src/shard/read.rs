@@ -3,25 +3,20 @@
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 use bytes::Bytes;
-use realtime_protocol::{CloseCode, CommandError, ErrorCode, Mode, RequestId, Subscribe, push};
+use realtime_protocol::CloseCode;
 use tokio::io::ReadBuf;
 use tracing::debug;
 
+use super::Shard;
 use super::connection::{Connection, Life, Peer, Then};
 use super::outbox::Class;
+use super::secure::Secure;
 use super::socket::ReadHalf;
-use super::{Asked, Shard};
-use crate::hub::{Stream, StreamName};
 use crate::publisher;
-use crate::session::{Action, Session};
+use crate::tls::Received;
 use crate::ws::{self, Event, Kind, Limits, Violation};
-
-/// Most questions of one client that wait for answers from the disk.
-const MAX_ASKED: u8 = 8;
-
 /// How a turn of reading ended.
 enum Turn {
     /// The scratch buffer was full: there may be more, after the others' turn.
@@ -34,14 +29,19 @@ enum Turn {
 
 /// Frames to send once the input is dealt with: one write for all.
 #[derive(Default)]
-struct Replies(Vec<u8>);
+pub(super) struct Replies(Vec<u8>);
 
 impl Replies {
     fn frame(&mut self, frame: &Bytes) {
         self.0.extend_from_slice(frame);
     }
 
-    fn text(&mut self, text: &str) {
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
         self.frame(&ws::text_frame(text));
     }
 }
@@ -68,7 +68,8 @@ impl Shard {
         std::future::poll_fn(|cx| {
             // Borrowed only while there is something in it: the buffer is the shard's, not the connection's.
             let mut scratch = self.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let kept = half.put_back(&mut scratch);
+            let mut buffer = ReadBuf::new(&mut scratch[kept..]);
             match half.poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Turn::End),
@@ -77,12 +78,50 @@ impl Shard {
             let full = buffer.remaining() == 0;
             let n = buffer.filled().len();
             if n == 0 {
+                if let ReadHalf::Secure(..) = half {
+                    // The messages have ends of their own, so nothing that was cut off passes for whole.
+                    debug!("a connection ended without close_notify");
+                }
                 return Poll::Ready(Turn::End);
             }
-            self.on_bytes(connection, &mut scratch[..n]);
-            Poll::Ready(if full { Turn::More } else { Turn::Drained })
+            let is_open = match half {
+                ReadHalf::Tcp(_) | ReadHalf::Unix(_) => {
+                    self.on_bytes(connection, &mut scratch[..n]);
+                    true
+                }
+                ReadHalf::Secure(_, secure) => self.on_records(connection, secure, &mut scratch[..kept + n]),
+            };
+            Poll::Ready(match (is_open, full) {
+                (false, _) => Turn::End,
+                (true, true) => Turn::More,
+                (true, false) => Turn::Drained,
+            })
         })
         .await
+    }
+
+    /// Decrypts what arrived and deals with it. Returns whether more may come.
+    fn on_records(self: &Rc<Self>, connection: &Rc<Connection>, secure: &Secure, records: &mut [u8]) -> bool {
+        let held = secure.held();
+        let mut plaintext = self.buffers.plaintext.borrow_mut();
+        plaintext.clear();
+        let received = secure.decrypt(records, &mut plaintext);
+        if held > 0 || secure.held() > 0 {
+            connection.recount();
+            self.check_budget();
+            self.start_flush(connection);
+        }
+        if !plaintext.is_empty() {
+            self.on_bytes(connection, &mut plaintext);
+        }
+        match received {
+            Ok(Received::Open) => true,
+            Ok(Received::Closed) => false,
+            Err(error) => {
+                debug!(%error, "a peer broke the rules of TLS");
+                false
+            }
+        }
     }
 
     /// Deals with what arrived.
@@ -138,12 +177,18 @@ impl Shard {
                 _ => End::ByUs(violation.close_code()),
             });
         }
+        self.settle(connection, replies, end);
+    }
+
+    /// Says what is to be said, and ends what is to be ended.
+    pub(super) fn settle(self: &Rc<Self>, connection: &Rc<Connection>, replies: Replies, end: Option<End>) {
         if !replies.0.is_empty() {
             self.send(connection, &Bytes::from(replies.0), Class::Control);
         }
         match end {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
+            Some(End::Revoked) => self.close_with(connection, CloseCode::TokenExpired, Some(REVOKED), None),
             Some(End::ByPeer(answer, then)) => self.on_peer_close(connection, answer, then),
         }
     }
@@ -172,10 +217,11 @@ impl Shard {
 
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
-            Peer::Client(session) => self.on_command(connection, &mut session.borrow_mut(), text, replies),
+            Peer::Client(session) => self.on_command(connection, session, text, replies),
             Peer::Echo => self.echo(connection, Kind::Text, text.as_bytes(), replies),
-            Peer::Publisher { .. } => {
-                if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
+            Peer::Publisher { grant, .. } => {
+                let grant = grant.borrow();
+                if let Some(reply) = publisher::execute_frame(&self.shared, &grant, text, connection.place()) {
                     replies.text(&reply);
                 }
                 None
@@ -196,82 +242,18 @@ impl Shard {
             }
         }
     }
-
-    fn on_command(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        session: &mut Session,
-        text: &str,
-        replies: &mut Replies,
-    ) -> Option<End> {
-        let policy = self.shared.policy.load();
-        let mut end = None;
-        session.on_text(Instant::now(), text, &policy, &mut |action| match action {
-            Action::Reply(text) => replies.text(&text),
-            Action::Subscribe { id, subscribe } => replies.text(&self.on_subscribe(connection, id.as_ref(), subscribe)),
-            Action::Unsubscribe { id, channel } => {
-                self.unsubscribe(connection, &Stream::channel(channel.clone()));
-                if id.is_some() {
-                    replies.text(&push::unsubscribed(id.as_ref(), &channel));
-                }
-            }
-            Action::Identify { id, user, since, previous } => {
-                self.identify(connection, &user);
-                replies.text(&push::connected(id.as_ref(), Some(&user)));
-                let (stream, is_asked) = (Stream::new(StreamName::User(user)), since.is_some());
-                let cut = self.subscribe(connection, Asked { stream, since, mode: Mode::Stream, previous });
-                let standing = cut.as_ref().and_then(|cut| cut.standing.as_ref());
-                // Who names a position must learn that nothing is kept.
-                if standing.is_some() || is_asked {
-                    let standing = standing.map(|standing| standing.of(Mode::Stream));
-                    replies.text(&push::subscribed(id.as_ref(), push::Of::User, standing, None));
-                }
-            }
-            Action::Ask { id, query } => {
-                if connection.asked.get() >= MAX_ASKED || replies.0.len() >= self.config.outbox_max {
-                    let message = "too many questions at once; ask again when some are answered";
-                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
-                    return replies.text(&push::error(&error.about(query.channel().as_str())));
-                }
-                match publisher::answer(&self.shared, id, query, connection.place()) {
-                    Some(reply) => replies.text(&reply),
-                    None => connection.asked.set(connection.asked.get() + 1),
-                }
-            }
-            Action::Publish { id, publish } => {
-                if let Some(reply) = publisher::execute_one(&self.shared, id, publish, connection.place()) {
-                    replies.text(&reply);
-                }
-            }
-            Action::Close(code) => end = Some(End::ByUs(code)),
-        });
-        end
-    }
-
-    fn on_subscribe(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        id: Option<&RequestId>,
-        subscribe: Subscribe,
-    ) -> String {
-        let Subscribe { channel, since, mode, previous } = subscribe;
-        let stream = Stream::channel(channel.clone());
-        let Some(cut) = self.subscribe(connection, Asked { stream, since, mode, previous }) else {
-            let most = self.config.max_channels;
-            let message = format!("a connection may have {most} channels; unsubscribe from one first");
-            let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id.cloned());
-            return push::error(&error.about(channel.as_str()));
-        };
-        let members = cut.members.as_ref().map(|(members, more)| push::Members::page(members, *more));
-        let standing = cut.standing.as_ref().map(|standing| standing.of(mode));
-        push::subscribed(id, push::Of::Channel(&channel), standing, members)
-    }
 }
 
+/// What those are told whose token was taken back.
+pub(super) const REVOKED: &str = "token revoked";
+
 /// Why a connection ends.
-enum End {
+#[derive(Clone, Copy)]
+pub(super) enum End {
     /// The server's decision.
     ByUs(CloseCode),
+    /// The token by which it has its user was revoked.
+    Revoked,
     /// The peer's close frame, and what it is answered with.
     ByPeer(Option<CloseCode>, Then),
 }

@@ -31,10 +31,11 @@ impl Default for Wheel {
 }
 
 impl Wheel {
-    /// Makes `key` due at `at`, or at the wheel's horizon if that is earlier.
-    pub fn insert(&mut self, key: Key, at: Tick) {
+    /// Makes `key` due at `at`, or at the wheel's horizon if that is earlier; returns when that is.
+    pub fn insert(&mut self, key: Key, at: Tick) -> Tick {
         let ahead = (at.saturating_sub(self.now) as usize).clamp(1, SLOTS - 1);
         self.slots[(self.now as usize + ahead) % SLOTS].push(key);
+        self.now + ahead as Tick
     }
 
     /// Moves on to `now` and returns what came due.

@@ -85,6 +85,46 @@ pub(super) fn parse_stream(bytes: &[u8]) -> Result<Stream, Damaged> {
     Ok(Stream { app, name })
 }
 
+/// The process that made keys with this prefix.
+pub(super) fn process(origin: &str, prefix: [u8; 16]) -> Vec<u8> {
+    let mut bytes = prefix.to_vec();
+    push_text(&mut bytes, origin);
+    bytes
+}
+
+/// The key of a row of what a [`process`] has sent.
+pub(super) fn sent_key(process: &[u8], number: u64) -> Vec<u8> {
+    [process, &number.to_be_bytes()].concat()
+}
+
+/// Process and number of [`sent_key`].
+pub(super) fn parse_sent_key(bytes: &[u8]) -> Result<(&[u8], u64), Damaged> {
+    let (process, number) = bytes.split_last_chunk().ok_or(Damaged)?;
+    Ok((process, u64::from_be_bytes(*number)))
+}
+
+/// What a command of a process stands for in one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SentRow {
+    /// The command's counter, and what stands for the stream.
+    pub(super) sent: (u64, u64),
+    pub(super) digest: u64,
+    pub(super) offset: u64,
+    pub(super) at: u64,
+}
+
+impl SentRow {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let Self { sent: (counter, scope), digest, offset, at } = self;
+        numbers([counter, scope, digest, offset, at])
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let [counter, scope, digest, offset, at] = parse_numbers(bytes)?;
+        Ok(Self { sent: (counter, scope), digest, offset, at })
+    }
+}
+
 /// An idempotency key with its scope.
 pub(super) fn key(of: &Stream, key: &Key) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
@@ -92,11 +132,12 @@ pub(super) fn key(of: &Stream, key: &Key) -> Vec<u8> {
     let stream = stream(of);
     bytes.extend_from_slice(&(stream.len() as u32).to_be_bytes());
     bytes.extend_from_slice(&stream);
-    bytes.extend_from_slice(key.key.as_bytes());
+    bytes.extend_from_slice(key.key.to_string().as_bytes());
     bytes
 }
 
-/// Whether a library made this [`key`] for a command of its own; applications may not begin theirs like that.
+/// Whether a library made this [`key`] for a command of its own; applications may not begin theirs like that. Format 1
+/// kept both kinds in one table.
 pub(super) fn is_made(key: &[u8]) -> bool {
     fn skip(bytes: &[u8]) -> Option<&[u8]> {
         let (length, rest) = bytes.split_first_chunk()?;
@@ -143,14 +184,16 @@ pub(super) fn parse_logged_key(bytes: &[u8]) -> Result<(u64, &[u8]), Damaged> {
 const EXCLUDE: u8 = 1;
 const ID: u8 = 2;
 const EVENT: u8 = 4;
+const USER: u8 = 8;
 
 /// A publication's row; its offset is in the key.
 pub(super) fn publication(kept: &Kept) -> Vec<u8> {
-    let Payload { event, data } = &*kept.payload;
+    let Payload { event, data, user } = &*kept.payload;
     let mut bytes = Vec::with_capacity(64 + data.get().len());
     bytes.extend_from_slice(&kept.at.to_be_bytes());
     let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
-    bytes.push(flag(kept.exclude.is_some(), EXCLUDE) | flag(kept.id.is_some(), ID) | flag(event.is_some(), EVENT));
+    let exclude_and_id = flag(kept.exclude.is_some(), EXCLUDE) | flag(kept.id.is_some(), ID);
+    bytes.push(exclude_and_id | flag(event.is_some(), EVENT) | flag(user.is_some(), USER));
     if let Some(exclude) = &kept.exclude {
         bytes.extend_from_slice(exclude.as_bytes());
     }
@@ -159,6 +202,9 @@ pub(super) fn publication(kept: &Kept) -> Vec<u8> {
     }
     if let Some(event) = event {
         push_text(&mut bytes, event.as_str());
+    }
+    if let Some(user) = user {
+        push_text(&mut bytes, user.as_str());
     }
     bytes.extend_from_slice(data.get().as_bytes());
     bytes
@@ -173,8 +219,9 @@ pub(super) fn parse_publication(offset: u64, bytes: &[u8]) -> Result<Kept, Damag
     let exclude = if has(EXCLUDE) { Some(ConnectionId::from_bytes(cursor.array()?)) } else { None };
     let id = if has(ID) { Some(cursor.text()?.into()) } else { None };
     let event = if has(EVENT) { Some(EventName::parse(cursor.text()?).map_err(|_| Damaged)?) } else { None };
+    let user = if has(USER) { Some(UserId::parse(cursor.text()?).map_err(|_| Damaged)?) } else { None };
     let data = RawValue::from_string(text(cursor.0)?.to_owned()).map_err(|_| Damaged)?;
-    Ok(Kept { offset, at, payload: Arc::new(Payload { event, data }), exclude, id })
+    Ok(Kept { offset, at, payload: Arc::new(Payload { event, data, user }), exclude, id })
 }
 
 /// When a publication was made; the start of its row.
@@ -184,18 +231,21 @@ pub(super) fn parse_time(bytes: &[u8]) -> Result<u64, Damaged> {
 
 #[cfg(test)]
 mod tests {
+    use realtime_protocol::IdempotencyKey;
+
     use super::*;
 
     #[test]
     fn rows_come_back_as_they_were() {
-        for (event, exclude, id) in [
-            (None, None, None),
-            (Some("order.paid"), Some(ConnectionId::from_bytes([9; 18])), Some("a1")),
-            (Some("é"), None, Some("")),
+        for (event, exclude, id, user) in [
+            (None, None, None, None),
+            (Some("order.paid"), Some(ConnectionId::from_bytes([9; 18])), Some("a1"), None),
+            (Some("é"), None, Some(""), Some("u7")),
         ] {
+            let user = user.map(|user| UserId::parse(user).unwrap());
             let event = event.map(|event| EventName::parse(event).unwrap());
             let data = RawValue::from_string("{\"a\": [1,  2]}".to_owned()).unwrap();
-            let payload = Arc::new(Payload { event, data });
+            let payload = Arc::new(Payload { event, data, user });
             let kept = Kept { offset: 7, at: 1_700_000_000_000, payload, exclude, id: id.map(Into::into) };
             let back = parse_publication(7, &publication(&kept)).unwrap();
             assert_eq!(format!("{back:?}"), format!("{kept:?}"));
@@ -211,7 +261,11 @@ mod tests {
         let user = Stream { app: AppId(1), name: StreamName::User(UserId::parse("u7").unwrap()) };
         assert_eq!(parse_stream(&stream(&channel)).unwrap(), channel);
         assert_eq!(parse_stream(&stream(&user)).unwrap(), user);
-        let scoped = |origin: &str, name: &str| Key { origin: origin.into(), key: name.into(), digest: 0 };
+        let scoped = |origin: &str, name: &str| Key {
+            origin: origin.into(),
+            key: IdempotencyKey::parse(name).unwrap(),
+            digest: 0,
+        };
         assert_ne!(key(&channel, &scoped("a", "b")), key(&user, &scoped("a", "b")));
         assert_ne!(key(&channel, &scoped("a", "bc")), key(&channel, &scoped("ab", "c")));
     }

@@ -54,10 +54,16 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
 
 /// A close frame; `None` answers a close frame without a code (RFC 6455 §5.5.1).
 pub fn close_frame(code: Option<CloseCode>) -> Bytes {
-    let mut payload = Vec::new();
-    if let Some(code) = code {
-        payload.extend_from_slice(&code.number().to_be_bytes());
-        payload.extend_from_slice(code.reason().as_bytes());
+    match code {
+        Some(code) => close_frame_because(code, code.reason()),
+        None => frame(OpCode::Control(Control::Close), &[]),
     }
+}
+
+/// A close frame with a reason of its own, cut off at what a control frame holds (RFC 6455 §5.5).
+pub fn close_frame_because(code: CloseCode, reason: &str) -> Bytes {
+    const MOST: usize = 123;
+    let mut payload = code.number().to_be_bytes().to_vec();
+    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(MOST)]);
     frame(OpCode::Control(Control::Close), &payload)
 }

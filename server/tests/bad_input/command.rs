@@ -1,7 +1,7 @@
 //! What is wrong with a command is told, and the connection stays.
 
 use realtime_server::config::Config;
-use realtime_server::rules::{ChannelRule, Overflow, Pattern, StreamRule, Subscribe};
+use realtime_server::rules::{Access, ChannelRule, Pattern};
 use serde_json::{Value, json};
 
 use crate::support::frame::text;
@@ -87,7 +87,10 @@ fn an_unknown_type() {
     let mut scene = Scene::default();
     let long = format!(r#"{{"type":"{}"}}"#, "é".repeat(1000));
     let cases = [
-        (r#"{"type":"sing"}"#, "unknown type \"sing\"|subscribe, unsubscribe, register, history, presence and ping"),
+        (
+            r#"{"type":"sing"}"#,
+            "unknown type \"sing\"|connect, subscribe, unsubscribe, register, publish, history, presence and ping",
+        ),
         (r#"{"type":""}"#, "unknown type \"\""),
         (r#"{"type":"Ping"}"#, "unknown type \"Ping\""),
         (r#"{"action":"dance"}"#, "unknown type \"dance\""),
@@ -98,7 +101,7 @@ fn an_unknown_type() {
     let mut publisher = scene.server.publisher();
     let cases = [(
         r#"{"type":"subscribe","channel":"c"}"#,
-        "unknown type \"subscribe\"|broadcast_update, history, position, presence, channels, subscribers, backup and ping",
+        "unknown type \"subscribe\"|broadcast_update, history, position, presence, channels, subscribers, disconnect, unsubscribe, revoke, backup and ping",
     )];
     refuses_to(&mut publisher, "unknown_type", &cases);
     let reply = publisher.ask(r#"{"type":"sing","id":"x1"}"#);
@@ -279,15 +282,14 @@ fn a_publication_by_a_client() {
 #[test]
 fn a_channel_that_the_rules_deny() {
     let rule = |pattern: &str, subscribe| ChannelRule {
-        pattern: Pattern::parse(pattern).unwrap(),
-        subscribe,
-        stream: StreamRule::new(Some(Overflow::Disconnect), None, None),
+        subscribe: Some(subscribe),
+        ..ChannelRule::of(Pattern::parse(pattern).unwrap())
     };
-    let channels = vec![rule("internal.*", Subscribe::Nobody), rule("user:{user}:*", Subscribe::User)];
+    let channels = vec![rule("internal.*", Access::Nobody), rule("user:{user}:*", Access::User)];
     let mut scene = Scene::new(Config { channels, ..config() });
     let cases = [
         (r#"{"type":"subscribe","channel":"internal.x"}"#, "no client may subscribe"),
-        (r#"{"type":"subscribe","channel":"user:u7:x"}"#, "register with a userId"),
+        (r#"{"type":"subscribe","channel":"user:u7:x"}"#, "connect with a token"),
         (r#"{"type":"subscribe","channel":"private-x"}"#, "need a token"),
         (r#"{"action":"register","channels":["presence-x"]}"#, "need a token"),
     ];

@@ -57,12 +57,24 @@ fn a_channel_is_explained_for_a_user() {
     let ask = |args: &[&str]| setup.run(&[&["check-config", "--channel"], args].concat()).out;
     assert_eq!(
         ask(&["user:u7:orders", "--user", "u7"]),
-        "\"user:u7:orders\" for user \"u7\": allowed (rule 1: pattern \"user:{user}:*\", subscribe \"user\")\n\
+        "\"user:u7:orders\" for user \"u7\":\n\
+         subscribe: allowed (rule 1: pattern \"user:{user}:*\", subscribe \"user\")\n\
+         publish: refused: clients may not publish in this channel; publish through PHP, or let them by publish = \
+         \"user\" in the channel's rule (rule 1: pattern \"user:{user}:*\", publish \"nobody\")\n\
+         presence.visible_to: allowed (rule 1: pattern \"user:{user}:*\", presence.visible_to \"user\")\n\
          history: none; presence: none; overflow: disconnect\n"
     );
-    assert!(ask(&["user:u7:orders", "--user", "u8"]).contains("refused: this channel belongs to another user"));
-    assert!(ask(&["user:u7:orders"]).contains("a connection without a user: refused: this channel is for known users"));
-    assert!(ask(&["news"]).contains("allowed (no rule matches; the default is \"anyone\")"));
+    assert!(
+        ask(&["user:u7:orders", "--user", "u8"]).contains("subscribe: refused: this channel belongs to another user")
+    );
+    let nobody = ask(&["user:u7:orders"]);
+    assert!(
+        nobody.contains("a connection without a user:\nsubscribe: refused: this channel is for known users"),
+        "{nobody}"
+    );
+    assert!(ask(&["news"]).contains("subscribe: allowed (no rule matches; the default is \"anyone\")"));
+    assert!(ask(&["private-x"]).contains("subscribe: refused: channels that begin with private-"));
+    assert!(ask(&["private-x", "--token"]).contains("with a token that names it:\nsubscribe: allowed"));
     let outcome = setup.run(&["check-config", "--channel", ""]);
     assert_eq!((outcome.code, &*outcome.err), (Some(2), "realtime-server: channel names must not be empty\n"));
 }

@@ -76,6 +76,14 @@ impl Setup {
         finish(self.command(args))
     }
 
+    /// Runs it to its end with this on standard input.
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Outcome {
+        self.write("input", input);
+        let mut command = self.command(args);
+        command.stdin(File::open(self.path("input")).unwrap());
+        finish(command)
+    }
+
     /// Starts the server on a free port and its own unix socket, and waits until it listens.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut server = self.spawn(args);

@@ -4,6 +4,7 @@
 pub mod follow;
 pub mod frame;
 pub mod http;
+pub mod token;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use realtime_server::config::{Config, PublisherKey, UnixSocket};
-use realtime_server::rules::{ChannelRule, HistoryRule, Pattern, StoreKind, StreamRule, Subscribe};
+use realtime_server::rules::{ChannelRule, HistoryRule, Pattern, StoreKind, StreamRule};
 use realtime_server::{Server, run};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -44,7 +45,7 @@ pub fn config() -> Config {
 
 /// A rule for the channels of a pattern.
 pub fn rule(pattern: &str, stream: StreamRule) -> ChannelRule {
-    ChannelRule { pattern: Pattern::parse(pattern).unwrap(), subscribe: Subscribe::Anyone, stream }
+    ChannelRule { stream, ..ChannelRule::of(Pattern::parse(pattern).unwrap()) }
 }
 
 /// A history of so many publications.
@@ -174,6 +175,13 @@ impl Client {
             client.id = welcome["connection"].as_str().unwrap().to_owned();
         }
         client
+    }
+
+    /// Connects and reads nothing yet.
+    pub fn raw(request: Request) -> Self {
+        let address = request.uri().authority().unwrap().as_str().parse().unwrap();
+        let (socket, _) = tungstenite::client(request, connect(address)).unwrap();
+        Self { socket, id: String::new() }
     }
 
     /// Connects to a server that may end at any moment.

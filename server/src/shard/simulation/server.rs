@@ -88,7 +88,7 @@ pub fn stream(name: &str) -> Stream {
 }
 
 pub fn incoming(data: String, exclude: Option<ConnectionId>) -> Incoming {
-    let payload = Payload { event: None, data: RawValue::from_string(data).unwrap() };
+    let payload = Payload { event: None, data: RawValue::from_string(data).unwrap(), user: None };
     Incoming { payload: Arc::new(payload), exclude, id: None }
 }
 
@@ -226,7 +226,7 @@ impl Server {
         let connection = connections[browser].as_mut().unwrap();
         let name = stream(CHANNELS[channel]);
         let channels = std::cell::RefCell::new(&mut shards[usize::from(connection.place.shard)].channels);
-        let wish = Wish { since: asked.since.as_ref(), mode: asked.mode, user: None, again: known.is_some() };
+        let wish = Wish { since: asked.since.as_ref(), mode: asked.mode, who: None, again: known.is_some() };
         let epoch = if CHANNELS[channel] == "disk" { hub.disk_epoch() } else { hub.memory_epoch() };
         let mut made: Option<(Cut, Arc<Stream>)> = None;
         hub.subscribe(
@@ -403,7 +403,8 @@ impl Server {
     }
 
     pub fn check_bounds(&self) {
-        for connection in self.connections.iter().flatten() {
+        // Who is too slow for the answers to its own commands is closed, and leaves with what waits.
+        for connection in self.connections.iter().flatten().filter(|connection| !connection.is_too_slow) {
             let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
             assert!(waiting <= OUTBOX_MAX, "{waiting} bytes wait");
         }

@@ -1,0 +1,130 @@
+/** What pages publish. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { FakeServer } from './fake-server.mjs';
+import { Site, connect, reaches } from './site.mjs';
+import { openBrowser } from './webdriver.mjs';
+
+const QUICK = { backoff: { min: 10, max: 50 } };
+
+let browser, site, server, page;
+
+before(async () => {
+  site = await new Site().start();
+  browser = await openBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await site?.stop();
+});
+beforeEach(async () => {
+  page = await browser.open(site.url);
+});
+afterEach(async () => {
+  await page.close();
+  await server.stop();
+});
+
+/** A server that answers publications with what `answer` returns, and the page connected to it. */
+async function connected(answer) {
+  server = await new FakeServer({ answers: answer ? { publish: answer } : {} }).start();
+  await connect(page, server.url, QUICK);
+  const connection = await server.accept();
+  await reaches(page, 'connected');
+  return connection;
+}
+
+/** Publishes; resolves with the acknowledgement or the error's code. */
+const publish = (...args) =>
+  page.run((...given) => window.rt.publish(...given).catch(({ code, name }) => code ?? name), ...args);
+
+test('a publication is acknowledged', async () => {
+  const connection = await connected(({ id }) => [{ type: 'ack', id, receivers: 3, epoch: 'e', offset: 58 }]);
+  assert.deepEqual(await publish('chat', { text: 'hi' }, { event: 'said', excludeSelf: true }), {
+    receivers: 3,
+    position: { epoch: 'e', offset: 58 },
+  });
+  const { key, ...command } = await connection.next();
+  assert.deepEqual(command, {
+    type: 'publish',
+    channel: 'chat',
+    data: { text: 'hi' },
+    event: 'said',
+    exclude: 'self',
+    id: 1,
+  });
+  assert.match(key, /^~[\w-]{22}\.1$/);
+  await publish('chat', null);
+  const { key: next, data } = await connection.next();
+  assert.deepEqual([next, data], [key.replace(/1$/, '2'), null]);
+});
+
+test('without history it has no position', async () => {
+  await connected();
+  assert.deepEqual(await publish('chat', 1), { receivers: 1 });
+});
+
+test('what is refused rejects with the code, and what is a matter of time is sent again', async () => {
+  const codes = ['forbidden', 'rate_limited'];
+  const connection = await connected(({ id }) => {
+    const code = codes.shift();
+    return [code ? { type: 'error', id, code, message: 'm' } : { type: 'ack', id, receivers: 0 }];
+  });
+  assert.equal(await publish('chat', 1), 'forbidden');
+  assert.deepEqual(await publish('chat', 2), { receivers: 0 });
+  const [, first, second] = [await connection.next(), await connection.next(), await connection.next()];
+  assert.deepEqual([first.data, first.key], [second.data, second.key]);
+});
+
+test('what has no answer when the connection breaks is sent again, in order and under the same keys', async () => {
+  let mute = true;
+  const first = await connected(({ id }) => (mute ? [] : [{ type: 'ack', id, receivers: 1 }]));
+  await page.run(() => {
+    const message = { text: 'one' };
+    window.acks = [window.rt.publish('chat', message), window.rt.publish('chat', 'two')];
+    message.text = 'changed afterwards';
+  });
+  const sent = [await first.next(), await first.next()];
+  mute = false;
+  first.destroy();
+  const second = await server.accept();
+  const again = [await second.next(), await second.next()];
+  const essence = ({ data, key }) => [data, key];
+  assert.deepEqual(again.map(essence), sent.map(essence));
+  assert.deepEqual(sent[0].data, { text: 'one' });
+  assert.deepEqual(await page.run(() => Promise.all(window.acks)), [{ receivers: 1 }, { receivers: 1 }]);
+});
+
+test('what is published while there is no connection goes out on the next one', async () => {
+  await connected();
+  await server.stop();
+  await reaches(page, 'disconnected');
+  await page.run(() => void (window.ack = window.rt.publish('chat', 'late')));
+  await server.start();
+  const second = await server.accept();
+  assert.equal((await second.next()).data, 'late');
+  assert.deepEqual(await page.run(() => window.ack), { receivers: 1 });
+});
+
+test('what cannot be published rejects at once', async () => {
+  await connected();
+  assert.equal(await publish('', 1), 'TypeError');
+  const circle = await page.run(() => {
+    const data = {};
+    data.data = data;
+    return window.rt.publish('chat', data).catch(({ name }) => name);
+  });
+  assert.equal(circle, 'TypeError');
+  await page.run(() => window.rt.close());
+  assert.equal(await publish('chat', 1), 'closed');
+});
+
+test('who has published shows on the publication', async () => {
+  const connection = await connected();
+  await page.run(() => {
+    window.sub = window.rt.subscribe('chat', (data, { user }) => (window.from = [data, user]));
+    return new Promise((resolve) => window.sub.on('subscribed', () => resolve()));
+  });
+  connection.send({ type: 'broadcast_update', channel: 'chat', data: 1, user: 'u7' });
+  assert.deepEqual(await page.until(() => window.from), [1, 'u7']);
+});

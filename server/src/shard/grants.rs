@@ -1,0 +1,38 @@
+//! Publisher keys that change while connections are open.
+
+use std::rc::Rc;
+
+use realtime_protocol::CloseCode;
+use tracing::{debug, info};
+
+use super::Shard;
+use super::connection::Connection;
+
+impl Shard {
+    /// Keys have changed. Who has published by one that is gone is closed, since a key is taken away because it is in
+    /// wrong hands; the others may do from now on what their keys allow now.
+    pub(super) fn renew_grants(self: &Rc<Self>) {
+        let publishers: Vec<_> =
+            self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.publishes()).cloned().collect();
+        let closed = publishers.iter().filter(|connection| !self.renew_grant(connection)).count();
+        if closed > 0 {
+            info!(closed, "closed publishers whose key is no longer in the configuration");
+        }
+    }
+
+    /// The same for one connection; whether it stays.
+    pub(super) fn renew_grant(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
+        let Some(held) = connection.grant() else { return true };
+        match self.shared.policy.load().grants.renewed(&held) {
+            Some(now) => {
+                connection.set_grant(now.clone());
+                true
+            }
+            None => {
+                debug!(publisher = held.name(), "its key is no longer in the configuration");
+                self.close(connection, CloseCode::Unauthorized);
+                false
+            }
+        }
+    }
+}
