@@ -7,6 +7,10 @@ SHELL := bash
 # The Rust sources that are workspaces of their own.
 OTHER_WORKSPACES := bench
 
+# What `make soak` does; every other client is hostile.
+SOAK_MINUTES := 60
+SOAK_CLIENTS := 5000
+
 # How long `make fuzz` runs each target, in seconds; and which.
 FUZZ_TIME := 60
 FUZZ_TARGETS := frames client publisher body config token
@@ -15,7 +19,7 @@ FUZZ_TARGETS := frames client publisher body config token
 HOST := 127.0.0.1
 
 .PHONY: help build demo test test-rust test-php test-js test-demo lint lint-rust lint-js lint-php lint-scripts lint-words \
-	tools bench conformance fuzz install uninstall install-server uninstall-server clean
+	tools bench conformance fuzz memcheck soak install uninstall install-server uninstall-server clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
@@ -94,6 +98,19 @@ conformance: ## Runs Autobahn's test suite against the server and the publisher 
 fuzz: ## Runs each fuzz target for FUZZ_TIME seconds (needs a nightly compiler and cargo-fuzz)
 	@scripts/packages build
 	scripts/fuzz $(FUZZ_TIME) $(FUZZ_TARGETS)
+
+memcheck: ## Watches the extension's memory under Valgrind; with DEBUG_PHP=1 also with a debug PHP, which it builds
+	@scripts/packages memcheck
+	cargo build --release --locked --workspace
+	scripts/memcheck valgrind
+	@[ -z '$(DEBUG_PHP)' ] || scripts/memcheck debug
+
+soak: ## Good and hostile clients for SOAK_MINUTES (60): losses, and whether the server's memory grows
+	@scripts/packages build
+	cargo build --release --locked -p realtime-server
+	cargo build --release --locked --manifest-path bench/Cargo.toml -p soak
+	"$${CARGO_TARGET_DIR:-bench/target}/release/soak" --server "$${CARGO_TARGET_DIR:-target}/release/realtime-server" \
+		--clients $(SOAK_CLIENTS) --minutes $(SOAK_MINUTES)
 
 bench: ## Measures, and draws docs/benchmarks
 	@scripts/packages test
