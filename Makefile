@@ -7,11 +7,15 @@ SHELL := bash
 # The Rust sources that are workspaces of their own.
 OTHER_WORKSPACES := bench
 
+# How long `make fuzz` runs each target, in seconds; and which.
+FUZZ_TIME := 60
+FUZZ_TARGETS := frames client publisher body config token
+
 # Where `make demo` listens. Set here, since some shells export a HOST of their own.
 HOST := 127.0.0.1
 
 .PHONY: help build demo test test-rust test-php test-js test-demo lint lint-rust lint-js lint-php lint-scripts lint-words \
-	tools bench install uninstall install-server uninstall-server clean
+	tools bench conformance fuzz install uninstall install-server uninstall-server clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-18s %s\n' "$$name" "$$text"; done
@@ -79,6 +83,17 @@ tools: ## Installs cargo-deny and typos by cargo, unless they are there (some mi
 	@scripts/packages build
 	command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
 	command -v typos >/dev/null || cargo install --locked --quiet typos-cli@1.52.0
+
+conformance: ## Runs Autobahn's test suite against the server and the publisher (needs Python 2.7)
+	@scripts/packages build
+	cargo build --release --locked -p realtime-server
+	cargo build --release --locked -p realtime-publisher --example echo
+	scripts/conformance/run server
+	scripts/conformance/run client
+
+fuzz: ## Runs each fuzz target for FUZZ_TIME seconds (needs a nightly compiler and cargo-fuzz)
+	@scripts/packages build
+	scripts/fuzz $(FUZZ_TIME) $(FUZZ_TARGETS)
 
 bench: ## Measures, and draws docs/benchmarks
 	@scripts/packages test

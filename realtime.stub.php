@@ -191,7 +191,7 @@ final class RealtimeClient implements RealtimePublisher
     }
 
     /**
-     * broadcast() for pages that must never suffer: a failure is written to PHP's error log, once per
+     * broadcast() for pages that must never suffer: a failure is written to PHP's error log, once per cause and
      * realtime.retry_after, and null is returned. Only arguments of a wrong type throw.
      *
      * @param string|non-empty-list<string> $channel

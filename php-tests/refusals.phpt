@@ -15,6 +15,14 @@ try {
 } catch (RealtimeServerException $error) {
     echo $error->serverCode, "\n";
 }
+// More than the server reads in one frame, which it would close the connection for.
+foreach (['ack', 'later'] as $confirm) {
+    try {
+        $rt->broadcast('c', str_repeat('x', 8 << 20), confirm: $confirm);
+    } catch (RealtimeServerException $error) {
+        echo $error->serverCode, ': ', preg_replace('/\d{7}/', 'N', $error->getMessage()), "\n";
+    }
+}
 try {
     $rt->broadcast(['fine', '', 'fine too'], 1);
 } catch (RealtimeServerException $error) {
@@ -36,6 +44,8 @@ echo $server->publishers(), " connection\n";
 --EXPECT--
 invalid_name: channel names must not be longer than 200 bytes (invalid_name) []
 too_large
+too_large: the command has N bytes, and servers take 8 MiB at once; send less, or where to get it (too_large)
+too_large: the command has N bytes, and servers take 8 MiB at once; send less, or where to get it (too_large)
 invalid_name: The server refused 1 of 3 channels, first "": channel names must not be empty (invalid_name)
 [fine] 0 receivers
 [] invalid_name

@@ -1,5 +1,5 @@
 --TEST--
-tryBroadcast() returns null and logs once per retry_after instead of throwing
+tryBroadcast() returns null and logs each cause once per retry_after instead of throwing
 --INI--
 log_errors=1
 error_log={TMP}/realtime-try-broadcast.log
@@ -25,7 +25,12 @@ $down = new RealtimeClient('ws://127.0.0.1:1');
 for ($i = 0; $i < 3; $i++) {
     var_dump($down->tryBroadcast('c', 1));
 }
+for ($i = 0; $i < 2; $i++) {
+    $rt->tryBroadcast('', 1);
+    $rt->tryBroadcast('c', new Failing);
+}
 echo $log();
+unlink(ini_get('error_log'));
 ini_set('realtime.retry_after', '0');
 foreach ([['c', NAN], ['c', new Failing], [[], 1], ["\xff", 1], ['', 1]] as [$channel, $data]) {
     var_dump($rt->tryBroadcast($channel, $data));
@@ -42,12 +47,13 @@ NULL
 NULL
 NULL
 RealtimeClient::tryBroadcast(): Could not connect to ws://127.0.0.1:1: Connection refused (os error 111). Is realtime-server running there?
+RealtimeClient::tryBroadcast(): channel names must not be empty (invalid_name)
+RealtimeClient::tryBroadcast(): DomainException: not today
 NULL
 NULL
 NULL
 NULL
 NULL
-RealtimeClient::tryBroadcast(): Could not connect to ws://127.0.0.1:1: Connection refused (os error 111). Is realtime-server running there?
 RealtimeClient::tryBroadcast(): JsonException: Inf and NaN cannot be JSON encoded
 RealtimeClient::tryBroadcast(): DomainException: not today
 RealtimeClient::tryBroadcast(): ValueError: RealtimeClient::tryBroadcast(): Argument #1 ($channel) must not be empty

@@ -147,7 +147,7 @@ impl RealtimeClient {
         Ok(Receipt::new(&self.exchange(command).map_err(exception::of)?)?)
     }
 
-    /// As broadcast(), for pages that must never suffer: a failure is logged, and null is returned.
+    /// As broadcast(), for pages that must never suffer: a failure is logged, once for each cause, and null is returned.
     #[php(defaults(confirm = ACK))]
     pub(crate) fn try_broadcast(
         &self,
@@ -165,10 +165,13 @@ impl RealtimeClient {
         };
         let failure = match attempt() {
             Ok(Ok(receipt)) => return Ok(Some(receipt)),
-            Ok(Err(error)) => error.to_string(),
-            Err(exception) => zend::take_exception().ok_or(exception)?,
+            Ok(Err(error)) => (error.cause(), error.to_string()),
+            Err(exception) => {
+                let thrown = zend::take_exception().ok_or(exception)?;
+                (thrown.clone(), thrown)
+            }
         };
-        PROCESS.get().log_once(&failure, self.settings().retry_after);
+        PROCESS.get().log_once(failure, self.settings().retry_after);
         Ok(None)
     }
 

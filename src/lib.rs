@@ -16,7 +16,7 @@ mod reflection;
 mod token;
 mod zend;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ffi::c_int;
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -33,12 +33,15 @@ use crate::client::RealtimeClient;
 
 const SUCCESS: c_int = 0;
 const FAILURE: c_int = -1;
+/// Causes that tryBroadcast() logs within one `retry_after`. More of them are one flood, which the log is spared.
+const MAX_CAUSES: usize = 32;
 
 /// What the process keeps between requests; in a thread-safe PHP, each thread.
 #[derive(Default)]
 struct Process {
     publisher: Publisher,
-    logged: Cell<Option<Instant>>,
+    /// Causes of failures that were logged lately, and when.
+    logged: RefCell<Vec<(String, Instant)>>,
     /// The settings as they were read last, and at which change.
     settings: RefCell<Option<(u64, Rc<Settings>)>>,
 }
@@ -67,11 +70,14 @@ impl Process {
         last.unwrap_or_else(|| self.settings())
     }
 
-    /// Logs a failure that nobody sees otherwise, unless one was logged less than `pause` ago.
-    fn log_once(&self, failure: &str, pause: Duration) {
+    /// Logs a failure that nobody sees otherwise, unless one of the same cause was logged less than `pause` ago.
+    fn log_once(&self, (cause, failure): (String, String), pause: Duration) {
         let now = Instant::now();
-        if self.logged.get().is_none_or(|last| now - last >= pause) {
-            self.logged.set(Some(now));
+        let mut logged = self.logged.borrow_mut();
+        logged.retain(|(_, at)| now - *at < pause);
+        if logged.len() < MAX_CAUSES && logged.iter().all(|(known, _)| *known != cause) {
+            logged.push((cause, now));
+            drop(logged);
             zend::log(&format!("RealtimeClient::tryBroadcast(): {failure}"));
         }
     }

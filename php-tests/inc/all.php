@@ -4,6 +4,7 @@ require __DIR__ . '/server.php';
 require __DIR__ . '/browser.php';
 require __DIR__ . '/fpm.php';
 require __DIR__ . '/fake.php';
+require __DIR__ . '/tls.php';
 
 /** Runs $code and shows what it throws, one line. */
 function show(callable $code): void

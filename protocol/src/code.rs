@@ -37,7 +37,7 @@ codes! {
         Unauthorized = "unauthorized", 401, "The command needs a publisher key, and none or a wrong one was given.";
         TokenInvalid = "token_invalid", 401, "The token is refused: its signature, its form or what it is for.";
         TokenExpired = "token_expired", 401, "The token has run out or was revoked; get a new one.";
-        Forbidden = "forbidden", 403, "A rule does not allow it.";
+        Forbidden = "forbidden", 403, "A rule does not allow it, or the publisher key is not for it.";
         TooLarge = "too_large", 413, "The publication is larger than max_publication.";
         KeyConflict = "key_conflict", 409, "The idempotency key was used for another publication.";
         LimitExceeded = "limit_exceeded", 429, "A limit of this connection, such as its number of channels, is reached.";

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -36,12 +37,14 @@ pub struct CommandError {
     pub message: String,
     /// The channel that the command named, when it could be read.
     pub channel: Option<String>,
+    /// How long to wait before sending it again, ms.
+    pub after: Option<u64>,
 }
 
 impl CommandError {
     /// An error without id or channel.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { id: None, code, message: message.into(), channel: None }
+        Self { id: None, code, message: message.into(), channel: None, after: None }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -57,6 +60,14 @@ impl CommandError {
     #[must_use]
     pub fn with_id(mut self, id: Option<RequestId>) -> Self {
         self.id = id;
+        self
+    }
+
+    /// The same error, which passes after this time.
+    #[must_use]
+    pub fn later(mut self, wait: Duration) -> Self {
+        // Rounded up, since a little too early is refused again.
+        self.after = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).ok();
         self
     }
 

@@ -50,6 +50,13 @@ impl Object {
         self.raw(key, if value { "true" } else { "false" })
     }
 
+    fn number_if(self, key: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.number(key, number),
+            None => self,
+        }
+    }
+
     fn number_or_null(self, key: &str, number: Option<u64>) -> Self {
         match number {
             Some(number) => self.number(key, number),
@@ -251,21 +258,19 @@ pub fn error(error: &CommandError) -> String {
         .string("code", error.code.as_str())
         .string("message", &error.message)
         .channel(error.channel.as_deref())
+        .number_if("after", error.after)
         .end()
 }
 
 /// The connection is about to be closed. `reason`: instead of the code's own. `after`: ms to wait before connecting
 /// again.
 pub fn disconnect(code: CloseCode, reason: Option<&str>, after: Option<u64>) -> String {
-    let object = Object::new("disconnect")
+    Object::new("disconnect")
         .number("code", code.number())
         .string("reason", reason.unwrap_or(code.reason()))
-        .raw("reconnect", if code.reconnect() { "true" } else { "false" });
-    match after {
-        Some(ms) => object.number("after", ms),
-        None => object,
-    }
-    .end()
+        .raw("reconnect", if code.reconnect() { "true" } else { "false" })
+        .number_if("after", after)
+        .end()
 }
 
 /// A publication: nothing in it depends on who receives it, so one text serves all.

@@ -28,7 +28,11 @@ pub struct SecretTooShort {
 
 impl fmt::Display for SecretTooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "has {} bytes, and must have at least {MIN_SECRET}; make one with: realtime-server token --new-secret", self.bytes)
+        write!(
+            f,
+            "has {} bytes, and must have at least {MIN_SECRET}; make one with: realtime-server token --new-secret",
+            self.bytes
+        )
     }
 }
 

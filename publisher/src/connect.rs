@@ -109,7 +109,7 @@ fn connect_unix(path: &Path, attempt: Attempt<'_>) -> Result<DeadlineStream, Con
     DeadlineStream::new(socket, attempt.deadline).map_err(ConnectError::Io)
 }
 
-fn connect_tcp(tcp: &TcpEndpoint, attempt: Attempt<'_>) -> Result<DeadlineStream, ConnectError> {
+pub(crate) fn connect_tcp(tcp: &TcpEndpoint, attempt: Attempt<'_>) -> Result<DeadlineStream, ConnectError> {
     let addresses = (tcp.host.as_str(), tcp.port).to_socket_addrs().map_err(ConnectError::Resolve)?;
     let mut last = ConnectError::Resolve(io::Error::other("the host has no address"));
     for address in addresses {
@@ -142,7 +142,7 @@ fn start_tls(
     let connector = tls::connector(attempt.authority)?;
     connector.connect(host, stream).map_err(|error| match error {
         TlsError::Failure(_) if attempt.left().is_err() => attempt.timed_out(),
-        TlsError::Failure(error) => ConnectError::Tls(error.to_string()),
+        TlsError::Failure(error) => ConnectError::Tls(tls::explain(&error, host)),
         // The stream waits until the deadline by itself.
         TlsError::WouldBlock(_) => attempt.timed_out(),
     })
@@ -165,13 +165,13 @@ fn bearer(key: &Key) -> Result<HeaderValue, InvalidHeaderValue> {
     Ok(value)
 }
 
-enum UpgradeError {
+pub(crate) enum UpgradeError {
     Connect(ConnectError),
     Refused(Box<Response>),
 }
 
 /// The WebSocket, and how long the server knows idempotency keys, if it does.
-fn upgrade(
+pub(crate) fn upgrade(
     transport: Transport,
     request: Request,
     attempt: Attempt<'_>,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Error as WsError, Message, Utf8Bytes, WebSocket};
 
 use crate::error::BrokenCause;
@@ -72,6 +73,7 @@ impl Connection {
                 Err(error) => Some(failure(error, deadline)),
             };
             if let Some(failure) = failure {
+                let failure = self.explained(failure, expected, take);
                 return Err((failure, self.socket.get_mut().socket().written() != before));
             }
             sent = self.socket.flush();
@@ -81,12 +83,34 @@ impl Connection {
     /// Waits for a frame.
     pub(crate) fn receive(&mut self, deadline: Instant) -> Result<Utf8Bytes, Failure> {
         self.wait(Wait::Until(deadline));
+        self.gather(false);
         loop {
             let message = self.socket.read().map_err(|error| failure(error, deadline))?;
             if let Some(text) = message_text(message).map_err(Failure::Broken)? {
                 return Ok(text);
             }
         }
+    }
+
+    /// Why the server takes nothing any more, if it said so before.
+    fn explained(
+        &mut self,
+        failure: Failure,
+        expected: usize,
+        take: impl FnMut(Utf8Bytes) -> Result<(), BrokenCause>,
+    ) -> Failure {
+        match failure {
+            Failure::Broken(BrokenCause::Io(_) | BrokenCause::Closed) => match self.drain(expected, take) {
+                Err(BrokenCause::TooLarge) => Failure::Broken(BrokenCause::TooLarge),
+                _ => failure,
+            },
+            failure => failure,
+        }
+    }
+
+    /// As for [`crate::stream::DeadlineStream::gather`]. Who waits for an answer stops it.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        self.socket.get_mut().socket().gather(gathers);
     }
 
     fn wait_for_either(&mut self, deadline: Instant) -> Result<(), Failure> {
@@ -102,6 +126,7 @@ impl Connection {
 fn message_text(message: Message) -> Result<Option<Utf8Bytes>, BrokenCause> {
     match message {
         Message::Text(text) => Ok(Some(text)),
+        Message::Close(Some(close)) if close.code == CloseCode::Size => Err(BrokenCause::TooLarge),
         Message::Close(_) => Err(BrokenCause::Closed),
         Message::Binary(_) => Err(nonsense("a binary frame")),
         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(None),

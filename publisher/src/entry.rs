@@ -11,6 +11,8 @@ use crate::reply::{self, Outcome};
 
 /// The server could not say what became of a broadcast; the same key may be sent again.
 const UNAVAILABLE: &str = "unavailable";
+/// Longest frame that a server reads, bytes; it closes the connection for a longer one.
+const MAX_FRAME: usize = 8 << 20;
 /// Longest frame that is kept whole for its outcome.
 const SMALL: usize = 1_024;
 
@@ -55,7 +57,25 @@ enum State {
 impl Entry {
     pub(crate) fn new(mut command: Command, owner: Owner) -> Self {
         let text = Utf8Bytes::from(std::mem::take(&mut command.text));
-        Self { command, text, owner, state: State::Waiting(Outgoing::New), written: None, ttl: None }
+        let mut entry = Self { command, text, owner, state: State::Waiting(Outgoing::New), written: None, ttl: None };
+        if entry.text.len() > MAX_FRAME {
+            let length = entry.text.len();
+            entry.refuse_as_too_large(&format!(
+                "the command has {length} bytes, and servers take {} MiB at once; send less, or where to get it",
+                MAX_FRAME >> 20
+            ));
+        }
+        entry
+    }
+
+    /// Answers it in the server's place.
+    pub(crate) fn refuse_as_too_large(&mut self, message: &str) {
+        let message = serde_json::Value::from(message);
+        let refusal =
+            |part: &Part| format!(r#"{{"id":{},"type":"error","code":"too_large","message":{message}}}"#, part.id);
+        let refusals = self.command.parts().map(refusal).collect::<Vec<_>>().join(",");
+        self.answered(if self.command.array { format!("[{refusals}]") } else { refusals }.into());
+        self.shorten();
     }
 
     /// The command that it was made of.
@@ -134,7 +154,9 @@ impl Entry {
         if self.is(Outgoing::Written) {
             let again = self.publishes_nothing() || self.ttl.is_some();
             self.state = match cause {
-                BrokenCause::Closed | BrokenCause::Io(_) if again => State::Waiting(Outgoing::Again),
+                BrokenCause::Closed | BrokenCause::TooLarge | BrokenCause::Io(_) if again => {
+                    State::Waiting(Outgoing::Again)
+                }
                 cause => State::Lost(cause.clone()),
             };
         }

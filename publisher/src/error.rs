@@ -96,6 +96,8 @@ pub enum ConnectError {
 pub enum BrokenCause {
     /// It was closed.
     Closed,
+    /// The server closed it for a frame that it found too large (close code 1009).
+    TooLarge,
     /// The operating system reported an error. Shared, since it can be the fate of many.
     Io(Arc<io::Error>),
     /// The server sent what is no reply.
@@ -136,6 +138,23 @@ impl Error {
             self,
             Self::Timeout { .. } | Self::Full { .. } | Self::Connect { cause: ConnectError::TimedOut(_), .. }
         )
+    }
+
+    /// What failures of one cause have in common, for logs that tell each cause once: no keys, no times.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Paused { endpoint, .. } | Self::Timeout { endpoint, .. } | Self::Full { endpoint, .. } => {
+                format!("{endpoint} is silent")
+            }
+            Self::Connect { endpoint, cause: ConnectError::TimedOut(_) } => format!("{endpoint} is silent"),
+            Self::Broken { endpoint, cause, .. } => format!("{endpoint} {cause}"),
+            Self::Rejected(rejection) => rejection.code.clone(),
+            Self::Partly { outcomes, .. } => {
+                let first = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+                first.map_or_else(String::new, |rejection| rejection.code.clone())
+            }
+            Self::Connect { .. } | Self::Refused { .. } | Self::TooMuchDeferred(_) => self.to_string(),
+        }
     }
 
     /// The idempotency key with which the caller can repeat the broadcast without delivering it twice.
@@ -234,7 +253,7 @@ impl fmt::Display for ConnectError {
                 )
             }
             Self::Authority(why) => write!(f, "realtime.tls_ca: {why}"),
-            Self::Tls(why) => write!(f, "TLS: {why}. realtime.tls_ca names the authority of a private certificate"),
+            Self::Tls(why) => write!(f, "TLS: {why}"),
             Self::Http(status, reason) => {
                 write!(f, "it answered HTTP {status}")?;
                 match reason {
@@ -251,6 +270,7 @@ impl fmt::Display for BrokenCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("was closed before the acknowledgement came"),
+            Self::TooLarge => f.write_str("was closed by the server, for which a message before this one was too large"),
             Self::Io(error) => write!(f, "broke before the acknowledgement came: {error}"),
             Self::Protocol(why) => write!(f, "brought what is no reply of a realtime-server: {why}"),
             Self::Expired => f.write_str(

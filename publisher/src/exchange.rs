@@ -139,6 +139,7 @@ impl Exchange<'_> {
     fn advance(&mut self, goal: Goal) -> Result<(), Stop> {
         while !goal.is_met(&self.line.queue) {
             self.connect()?;
+            self.gather(goal);
             self.write()?;
             if !goal.is_met(&self.line.queue) {
                 let Some(connection) = &mut self.line.connection else { continue };
@@ -164,6 +165,18 @@ impl Exchange<'_> {
         self.line.queue.connected(Instant::now(), connection.ttl, self.counters);
         self.line.connection = Some(connection);
         Ok(())
+    }
+
+    /// Each write to a TCP socket that wakes the server costs several microseconds of this process. In a burst that
+    /// nobody waits for, the kernel may therefore send as one what is written until the server has taken what came
+    /// before. The first of a burst, or a lone one, has nothing before it and goes at once.
+    fn gather(&mut self, goal: Goal) {
+        if let Some(connection) = &mut self.line.connection
+            && matches!(goal, Goal::Written)
+            && self.line.queue.waiting() > 1
+        {
+            connection.gather(true);
+        }
     }
 
     /// Writes everything that is not written.

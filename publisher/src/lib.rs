@@ -8,6 +8,9 @@
 
 mod batch;
 mod command;
+#[cfg(feature = "conformance")]
+#[doc(hidden)]
+pub mod conformance;
 mod connect;
 mod connection;
 mod control;

@@ -194,7 +194,7 @@ fn send(exchange: &mut Exchange<'_>, owner: Owner, frames: &mut Vec<Command>) ->
         if sent.is_ok()
             && let Some(frame) = frames.pop()
         {
-            exchange.line.queue.push(Entry::new(frame, owner));
+            exchange.line.queue.add(Entry::new(frame, owner), exchange.counters);
             sent = exchange.drive(Goal::Written);
             let queue = &mut exchange.line.queue;
             if sent.is_err()

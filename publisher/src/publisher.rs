@@ -127,7 +127,7 @@ impl Publisher {
     /// sent before without waiting stays before it.
     pub fn call(&self, target: &Target, settings: &Settings, command: Command) -> Outcome {
         self.exchange(target, settings, Instant::now(), |exchange| {
-            exchange.line.queue.push(Entry::new(command, NOBODY));
+            exchange.line.queue.add(Entry::new(command, NOBODY), exchange.counters);
             let driven = answered(exchange);
             let entry = exchange.line.queue.pop_last();
             driven?;
@@ -145,10 +145,14 @@ impl Publisher {
         let key = command.first.read_key(&command.text).unwrap_or_default();
         self.exchange(target, settings, Instant::now(), |exchange| {
             exchange.drive(Goal::Room(command.len(), command.text.len()))?;
-            exchange.line.queue.push(Entry::new(command, owner));
-            if let Err(error) = exchange.drive(Goal::Written) {
-                exchange.line.queue.pop_last();
-                return Err(error);
+            exchange.line.queue.add(Entry::new(command, owner), exchange.counters);
+            let refused = exchange.line.queue.last_has_outcome();
+            let driven = exchange.drive(Goal::Written);
+            if refused || driven.is_err() {
+                let entry = exchange.line.queue.pop_last();
+                driven?;
+                let outcome = entry.and_then(|entry| entry.outcomes(&target.endpoint).pop());
+                outcome.unwrap_or_else(|| unreachable!("a lone command has one outcome"))?;
             }
             let surplus = exchange.line.queue.pop_surplus().filter(Entry::may_have_failed);
             let outcomes = surplus.map(|entry| entry.outcomes(&target.endpoint)).unwrap_or_default();

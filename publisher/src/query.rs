@@ -198,7 +198,7 @@ impl Publisher {
     }
 
     fn ask_once(&self, exchange: &mut Exchange<'_>, kind: &str, fields: &Fields<'_>) -> Result<String, Error> {
-        exchange.line.queue.push(Entry::new(Command::ask(self.next_id(), kind, fields), NOBODY));
+        exchange.line.queue.add(Entry::new(Command::ask(self.next_id(), kind, fields), NOBODY), exchange.counters);
         let driven = exchange.drive(Goal::Answered);
         let entry = exchange.line.queue.pop_last().unwrap_or_else(|| unreachable!("it was pushed above"));
         driven?;

@@ -30,7 +30,16 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn push(&mut self, entry: Entry) {
+    /// Adds what is new.
+    pub(crate) fn add(&mut self, entry: Entry, counters: &Counters) {
+        if entry.has_outcome() {
+            // It is refused before it is sent.
+            counters.failed.add(entry.broadcasts());
+        }
+        self.push(entry);
+    }
+
+    fn push(&mut self, entry: Entry) {
         if !entry.has_outcome() {
             self.waiting += entry.command.len();
             self.waiting_bytes += entry.text().len();
@@ -127,7 +136,20 @@ impl Queue {
     /// The connection broke. What was written is to be written again, in the same order and before what is newer, where
     /// its server knows its key.
     pub(crate) fn broken(&mut self, cause: &BrokenCause, counters: &Counters) {
-        self.change(counters, |entry| entry.break_off(cause));
+        // The server does not say which it was; sent again, that would end the next connection too.
+        let refused = matches!(cause, BrokenCause::TooLarge).then(|| {
+            let written = self.entries.iter().skip(self.oldest).filter(|entry| entry.is(Outgoing::Written));
+            written.max_by_key(|entry| entry.text().len()).map(|entry| entry.command.first.id)
+        });
+        self.change(counters, |entry| {
+            if refused == Some(Some(entry.command.first.id)) {
+                entry.refuse_as_too_large(
+                    "the server takes less in one message, and closed the connection; send less, or where to get it",
+                );
+            } else {
+                entry.break_off(cause);
+            }
+        });
     }
 
     /// There is a new connection, to a server that knows keys for `ttl`. What it would no longer know is not sent again.
@@ -137,10 +159,12 @@ impl Queue {
 
     fn change(&mut self, counters: &Counters, change: impl Fn(&mut Entry)) {
         for entry in self.entries.iter_mut().skip(self.oldest).filter(|entry| !entry.has_outcome()) {
+            // Its text may be shortened with its outcome.
+            let bytes = entry.text().len();
             change(entry);
             if entry.has_outcome() {
                 self.waiting -= entry.command.len();
-                self.waiting_bytes -= entry.text().len();
+                self.waiting_bytes -= bytes;
                 counters.failed.add(entry.broadcasts());
                 entry.shorten();
             }

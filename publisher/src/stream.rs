@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use native_tls::TlsStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{Timeout, set_socket_timeout, set_tcp_nodelay};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// Timeouts are set in steps, so that consecutive calls with the same timeout need no system call to set it again.
@@ -35,17 +35,29 @@ pub(crate) struct DeadlineStream {
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     written: u64,
+    gathers: bool,
 }
 
 impl DeadlineStream {
     pub(crate) fn new(socket: OwnedFd, deadline: Instant) -> io::Result<Self> {
         #[cfg(target_vendor = "apple")]
         rustix::net::sockopt::set_socket_nosigpipe(&socket, true)?;
-        Ok(Self { socket, wait: Wait::Until(deadline), read_timeout: None, write_timeout: None, written: 0 })
+        let (read_timeout, write_timeout) = (None, None);
+        Ok(Self { socket, wait: Wait::Until(deadline), read_timeout, write_timeout, written: 0, gathers: false })
     }
 
     pub(crate) fn set_wait(&mut self, wait: Wait) {
         self.wait = wait;
+    }
+
+    /// Whether the kernel gathers small writes while what was written before them is on its way (RFC 896), instead of
+    /// sending each by itself. Switched off, it sends at once what it has gathered. Not on unix sockets.
+    pub(crate) fn gather(&mut self, gathers: bool) {
+        if self.gathers != gathers {
+            self.gathers = gathers;
+            // Without it all goes out one by one, or a little later. A unix socket never gathers.
+            let _ = set_tcp_nodelay(&self.socket, !gathers);
+        }
     }
 
     /// Bytes that the kernel took so far.
@@ -183,7 +195,30 @@ impl Write for DeadlineStream {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use rustix::net::sockopt::tcp_nodelay;
+
     use super::*;
+
+    #[test]
+    fn only_while_it_gathers_may_the_kernel_keep_back_what_is_written_and_a_unix_socket_never_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut stream = DeadlineStream::new(socket.into(), Instant::now()).unwrap();
+        for gathers in [true, true, false, true, false] {
+            stream.gather(gathers);
+            assert_eq!(tcp_nodelay(&stream.socket), Ok(!gathers));
+        }
+        let (mut other, socket) = UnixStream::pair().unwrap();
+        let mut stream = DeadlineStream::new(socket.into(), Instant::now()).unwrap();
+        stream.gather(true);
+        stream.set_wait(Wait::Never);
+        stream.write_all(b"x").unwrap();
+        other.read_exact(&mut [0]).unwrap();
+    }
 
     #[test]
     fn timeouts_are_rounded_down_to_steps_and_end_with_what_is_left() {

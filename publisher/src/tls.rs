@@ -43,3 +43,30 @@ fn build(authority: Option<&Path>) -> Result<TlsConnector, ConnectError> {
     }
     builder.build().map_err(|error| ConnectError::Tls(error.to_string()))
 }
+
+/// What a failed handshake with `host` was about, and what to do. OpenSSL gives its reasons as texts only.
+pub(crate) fn explain(error: &native_tls::Error, host: &str) -> String {
+    let reason = error.to_string();
+    let is = |words: &[&str]| words.iter().any(|words| reason.contains(words));
+    let cause = if is(&["certificate has expired"]) {
+        "the server's certificate has expired; renew it there".to_owned()
+    } else if is(&["certificate is not yet valid"]) {
+        "the server's certificate is not valid yet; look at the clocks of both machines".to_owned()
+    } else if is(&["mismatch"]) {
+        format!("the server's certificate is not for {host}; write a name that it is for into realtime.url")
+    } else if is(&["issuer certificate", "self-signed", "self signed", "unable to verify the first"]) {
+        "the server's certificate is signed by an unknown authority; realtime.tls_ca names the file of a private one"
+            .to_owned()
+    } else if is(&[
+        "wrong version number",
+        "packet length too long",
+        "unknown protocol",
+        "http request",
+        "record layer",
+    ]) {
+        "the server does not speak TLS on this port; without TLS the URL begins with ws://".to_owned()
+    } else {
+        return reason;
+    };
+    format!("{cause} ({reason})")
+}

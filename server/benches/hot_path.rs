@@ -63,7 +63,7 @@ fn client_frame_is_decoded(bencher: Bencher<'_, '_>, size: usize) {
     }
     frame.extend_from_slice(&[1, 2, 3, 4]);
     frame.extend((0..size).map(|index| b'x' ^ (index % 4 + 1) as u8));
-    let limits = Limits { max_message: 64 << 10, deflate: false };
+    let limits = Limits { max_message: 64 << 10, deflate: false, binary: false };
     bencher.counter(BytesCount::new(size)).with_inputs(|| frame.clone()).bench_refs(|frame| {
         let mut messages = 0;
         let flow = Decoder::default().decode(frame, limits, &mut |_| {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use realtime_protocol::ChannelName;
+use realtime_protocol::{ChannelName, IdempotencyKey};
 use realtime_server::internals::store::{Kept, Key, Options, Retention, Sink, Sync, Write, open};
 use realtime_server::internals::{AppId, Payload, Stream, StreamName};
 use serde_json::value::RawValue;
@@ -36,7 +36,9 @@ fn main() {
     for (name, sync) in [("always", Sync::Always), ("interval 1s", Sync::Interval(Duration::from_secs(1)))] {
         for in_flight in [1, 16, 256] {
             let directory = root.path().join(format!("{name}-{in_flight}"));
-            let _ = writeln!(out, "{name}, {in_flight} in flight: {:.0}/s", publications(&directory, sync, in_flight));
+            let rate = publications(&directory, sync, in_flight, application);
+            let made = publications(&directory.with_extension("made"), sync, in_flight, made);
+            let _ = writeln!(out, "{name}, {in_flight} in flight: {rate:.0}/s; with keys of the extension {made:.0}/s");
         }
     }
     let crashed = root.path().join("always-256-crashed");
@@ -63,7 +65,16 @@ fn options(directory: PathBuf, sync: Sync) -> Options {
     Options { directory, sync, key_ttl: Duration::from_secs(300), max_keys: 10_000_000 }
 }
 
-fn publications(directory: &Path, sync: Sync, in_flight: usize) -> f64 {
+fn application(number: usize) -> IdempotencyKey {
+    IdempotencyKey::Application(format!("0123456789abcdef-{number:012}").into())
+}
+
+/// Ten processes.
+fn made(number: usize) -> IdempotencyKey {
+    IdempotencyKey::Made { prefix: [(number % 10) as u8; 16], counter: number as u64 }
+}
+
+fn publications(directory: &Path, sync: Sync, in_flight: usize, key: fn(usize) -> IdempotencyKey) -> f64 {
     let opened = open(&options(directory.to_owned(), sync)).expect("a store");
     let store = opened.start(Arc::new(Nobody)).expect("threads");
     let streams: Vec<_> = (0..STREAMS)
@@ -77,7 +88,7 @@ fn publications(directory: &Path, sync: Sync, in_flight: usize) -> f64 {
     let (done, outcomes) = mpsc::channel();
     let publish = |number: usize| {
         let done = done.clone();
-        let key = Key { origin: "php".into(), key: format!("0123456789abcdef-{number:012}").into(), digest: 1 };
+        let key = Key { origin: "php".into(), key: key(number), digest: 1 };
         store.write(Write {
             stream: streams[number % STREAMS].clone(),
             payload: payload.clone(),

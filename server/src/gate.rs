@@ -65,7 +65,7 @@ pub struct Admission {
 }
 
 /// Who a new socket may still be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Welcome {
     /// Anybody.
     Anybody,
@@ -134,20 +134,22 @@ impl Gate {
         if handshakes > self.config.max_handshakes || sockets + RESERVED_DESCRIPTORS > self.descriptors {
             welcome = Welcome::Reserved;
         }
-        if let Some(origin) = origin {
-            let mut addresses = self.addresses();
-            let per_address = addresses.entry(origin).or_default();
-            per_address.handshakes += 1;
-            // Nobody alone takes all handshakes in flight from the others.
-            if per_address.handshakes as usize > self.config.max_handshakes.div_ceil(4) {
-                welcome = Welcome::Nobody;
-            }
+        if origin.is_some_and(|origin| self.is_crowded_by(origin)) {
+            welcome = Welcome::Nobody;
         }
         (Admission { gate: self.clone(), counted: Counted::Handshake, origin }, welcome)
     }
 
+    /// Counts a handshake; whether the address has too many, since nobody alone takes all in flight from the others.
+    fn is_crowded_by(&self, origin: Origin) -> bool {
+        let mut addresses = self.addresses();
+        let per_address = addresses.entry(origin).or_default();
+        per_address.handshakes += 1;
+        per_address.handshakes as usize > self.config.max_handshakes.div_ceil(4)
+    }
+
     /// Whether what `peer` says of the addresses behind it counts.
-    fn is_proxy(&self, peer: IpAddr) -> bool {
+    pub fn is_proxy(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.config.trusted_proxies.iter().any(|network| network.contains(&peer))
     }
@@ -194,12 +196,26 @@ impl Gate {
 }
 
 impl Admission {
+    /// Whose place it is; `None` when that is not limited.
+    pub fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// Counts a handshake, which came from a proxy, for `source`, on whose behalf it did.
+    pub fn count_for(&mut self, source: IpAddr) -> Welcome {
+        self.origin = Some(source).filter(|source| !self.gate.is_proxy(*source)).and_then(Origin::of);
+        match self.origin {
+            Some(origin) if self.gate.is_crowded_by(origin) => Welcome::Nobody,
+            _ => Welcome::Anybody,
+        }
+    }
+
     /// Counts it as a browser's, which connects from `sender`.
     pub fn become_browser(mut self, sender: Option<IpAddr>) -> Result<Self, Full> {
         let gate = self.gate.clone();
         self.end_handshake();
         self.counted = Counted::Browser;
-        self.origin = sender.and_then(Origin::of);
+        self.origin = sender.filter(|sender| !gate.is_proxy(*sender)).and_then(Origin::of);
         let browsers = gate.browsers.fetch_add(1, Ordering::Relaxed) + 1;
         let at_address = self.origin.map_or(0, |origin| {
             let mut addresses = gate.addresses();
@@ -303,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_proxy_sends_of_its_own_is_not_counted_as_one_address() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let gate = gate(Config { trusted_proxies, max_connections_per_address: 1, ..Config::default() });
+        let browser = |forwarded: &[&str]| {
+            let sender = gate.sender(ip("10.0.0.1"), forwarded.iter().copied());
+            gate.enter(Some(ip("10.0.0.1"))).0.become_browser(Some(sender))
+        };
+        let held = [browser(&[]), browser(&[])];
+        assert!(held.iter().all(Result::is_ok));
+        let held = [browser(&["192.0.2.1"]), browser(&["192.0.2.1"])];
+        assert!(held[0].is_ok() && matches!(held[1], Err(Full::Address)));
+    }
+
+    #[test]
     fn what_is_left_is_kept_for_publishers() {
         let config = Config { max_handshakes: 2, ..Config::default() };
         let gate = gate(config);
@@ -311,6 +341,18 @@ mod tests {
         let small = Arc::new(Gate::new(Arc::new(Config::default()), 100, 30));
         let held: Vec<_> = (0..7).map(|_| small.enter(None)).collect();
         assert_eq!((held[5].1, held[6].1), (Welcome::Anybody, Welcome::Reserved));
+    }
+
+    #[test]
+    fn behind_a_proxy_too_one_address_cannot_have_all_handshakes() {
+        let trusted_proxies = vec!["10.0.0.1/32".parse().unwrap()];
+        let gate = gate(Config { max_handshakes: 8, trusted_proxies, ..Config::default() });
+        let mut held: Vec<_> = (0..6).map(|_| gate.enter(Some(ip("10.0.0.1"))).0).collect();
+        let mut welcome = |n: usize, source| held[n].count_for(ip(source));
+        assert_eq!([0, 1, 2].map(|n| welcome(n, "192.0.2.1")), [Welcome::Anybody, Welcome::Anybody, Welcome::Nobody]);
+        assert_eq!([3, 4, 5].map(|n| welcome(n, "10.0.0.1")), [Welcome::Anybody; 3]);
+        drop(held);
+        assert!(gate.addresses().is_empty());
     }
 
     #[test]

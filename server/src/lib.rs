@@ -5,20 +5,28 @@ pub mod config;
 mod directory;
 mod durable;
 mod fault;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
+mod grant;
 mod http;
 mod hub;
 mod inbox;
+mod limits;
 mod listen;
 pub mod log;
 mod memory;
 pub mod origin;
 mod policy;
 mod publisher;
+mod rate;
+mod refusals;
 pub mod rules;
 mod session;
 mod shard;
 mod store;
+mod tls;
 pub mod token;
 pub mod unix_socket;
 mod ws;
@@ -30,13 +38,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -48,16 +57,21 @@ use crate::inbox::Inbox;
 use crate::listen::Inherited;
 use crate::memory::Budget;
 use crate::policy::Policy;
+use crate::refusals::Refusals;
 use crate::session::Now;
 use crate::shard::{Arrival, Order, Shard};
 use crate::store::OpenError;
+use crate::tls::{Acceptor, Renewal};
 use crate::token::Revocations;
 use crate::unix_socket::{SocketError, SocketFile};
+
+pub use crate::tls::CertificateError;
 
 /// What benchmarks and tests reach past the front door; no promise is made about any of it.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::directory::Directory;
+    pub use crate::http::{ProxyHeader, proxy_header};
     pub use crate::hub::{AppId, Hub, Incoming, Payload, Publication, RuleOf, Stream, StreamName, Wish};
     pub use crate::inbox::{Inbox, Item};
     pub use crate::ws::{Decoder, Event, Limits, Violation, text_frame};
@@ -86,9 +100,12 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<Directory>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) budget: Budget,
+    pub(crate) refusals: Refusals,
     shards: Box<[mpsc::UnboundedSender<Order>]>,
     next_shard: AtomicUsize,
     stopping: AtomicBool,
+    /// What makes TLS connections, when there is TLS.
+    tls: Option<Arc<Acceptor>>,
     /// Told when a shard panicked: a server that delivers to some only is worse than one that is restarted.
     crashed: Notify,
 }
@@ -119,6 +136,10 @@ impl Shared {
 pub enum StartError {
     /// The address could not be listened on.
     Listen(SocketAddr, io::Error),
+    /// The certificate cannot be used.
+    Tls(CertificateError),
+    /// An address for TLS without a certificate, or with half of one.
+    NoCertificate,
     /// The unix socket could not be made.
     UnixSocket(SocketError),
     /// A thread or runtime could not be made.
@@ -139,6 +160,8 @@ impl std::fmt::Display for StartError {
                 "cannot listen on {address}: another process does; stop it, or choose another address with --listen"
             ),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Tls(error) => error.fmt(f),
+            Self::NoCertificate => f.write_str("tls_listen needs tls_cert and tls_key, files in PEM"),
             Self::UnixSocket(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start a thread: {error}"),
             Self::Store(error) => error.fmt(f),
@@ -155,6 +178,7 @@ impl std::error::Error for StartError {}
 /// A server that runs.
 pub struct Server {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     unix_socket: Option<SocketFile>,
     shared: Arc<Shared>,
     front: JoinHandle<()>,
@@ -167,12 +191,17 @@ impl Server {
         self.address
     }
 
+    /// Where it listens with TLS, if it does.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
     /// The unix socket of publishers, if there is one.
     pub fn unix_socket(&self) -> Option<&Path> {
         self.unix_socket.as_ref().map(SocketFile::path)
     }
 
-    /// Takes over what may change while running: keys, rules and origins.
+    /// Takes over what may change while running: keys, rules, origins and the certificate.
     pub fn reload(&self, config: &Config) {
         self.reloader().reload(config);
     }
@@ -213,8 +242,19 @@ pub struct Reloader(Arc<Shared>);
 impl Reloader {
     /// As [`Server::reload`].
     pub fn reload(&self, config: &Config) {
-        let before = self.0.policy.load_full();
-        self.0.policy.store(Arc::new(Policy::new(config, &self.0.revocations, Some(&before))));
+        let policy = self.0.policy.load().followed_by(config, &self.0.revocations);
+        self.0.policy.store(Arc::new(policy));
+        for shard in &self.0.shards {
+            // A shard that has ended has no connections.
+            let _ = shard.send(Order::RenewGrants);
+        }
+        if let (Some(tls), Some(cert), Some(key)) = (&self.0.tls, &config.tls_cert, &config.tls_key) {
+            // Read once more, since it may have been exchanged since the configuration was read.
+            match tls.replace(cert, key) {
+                Ok(()) => info!("new connections get the certificate in {}", cert.display()),
+                Err(error) => error!("{error}; the old certificate stays"),
+            }
+        }
     }
 }
 
@@ -237,11 +277,13 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     }
     let config = Arc::new(config);
     let front = front_runtime().map_err(StartError::Runtime)?;
-    let inherited = Inherited::take();
+    let inherited = Inherited::take(config.tls_listen);
     let tcp = front
         .block_on(async { listen::tcp(inherited.tcp, config.listen, config.send_buffer) })
         .map_err(|error| StartError::Listen(config.listen, error))?;
     let address = tcp.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let tls = front.block_on(async { tls_listener(inherited.tls, &config) })?;
+    let tls_address = tls.as_ref().map(|tls| tls.address);
     let unix = front.block_on(async { listen::unix(inherited.unix, &config) })?;
     let shards = config.shards.max(1);
     let directory = Arc::new(Directory::new(shards));
@@ -272,10 +314,12 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         directory,
         gate: Arc::new(Gate::new(config.clone(), limit, used)),
         budget: Budget::new(shards, config.memory_max),
+        refusals: Refusals::default(),
         config,
         shards: senders.into(),
         next_shard: AtomicUsize::new(0),
         stopping: AtomicBool::new(false),
+        tls: tls.as_ref().map(|tls| tls.acceptor.clone()),
         crashed: Notify::new(),
     });
     let shards = (0..)
@@ -285,6 +329,10 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         .map_err(StartError::Runtime)?;
     info!("listening on {address}");
     let mut listeners = vec![Listener::Tcp(tcp)];
+    if let Some(Tls { listener, acceptor, address }) = tls {
+        info!("listening with TLS on {address}");
+        listeners.push(Listener::Tls(listener, acceptor));
+    }
     let mut unix_socket = None;
     if let Some((listener, file)) = unix {
         if let Some(file) = &file {
@@ -294,7 +342,44 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         unix_socket = file;
     }
     let front = start_front(front, shared.clone(), listeners, shutdown).map_err(StartError::Runtime)?;
-    Ok(Server { address, unix_socket, shared, front, shards })
+    Ok(Server { address, tls_address, unix_socket, shared, front, shards })
+}
+
+/// The listener of TLS.
+struct Tls {
+    listener: TcpListener,
+    acceptor: Arc<Acceptor>,
+    address: SocketAddr,
+}
+
+fn tls_listener(inherited: Option<std::net::TcpListener>, config: &Config) -> Result<Option<Tls>, StartError> {
+    let Some(address) = config.tls_listen else { return Ok(None) };
+    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Err(StartError::NoCertificate) };
+    // Its warnings are the loader's business.
+    let acceptor = Acceptor::new(cert, key).map_err(StartError::Tls)?;
+    let listener = listen::tcp(inherited, address, config.send_buffer)
+        .and_then(|listener| Ok((listener.local_addr()?, listener)))
+        .map_err(|error| StartError::Listen(address, error));
+    let (address, listener) = listener?;
+    Ok(Some(Tls { listener, acceptor: Arc::new(acceptor), address }))
+}
+
+/// Looks at the files of the certificate now and then: what renews it need not tell anybody.
+async fn keep_certificate(acceptor: Arc<Acceptor>) {
+    const INTERVAL: Duration = Duration::from_secs(10);
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        match acceptor.look() {
+            Renewal::Same => {}
+            Renewal::Taken(warnings) => {
+                info!("the certificate has changed; new connections get the new one");
+                warnings.iter().for_each(|warning| warn!("{warning}"));
+            }
+            Renewal::Refused(error) => error!("the certificate has changed: {error}; the old one stays"),
+        }
+    }
 }
 
 /// How many files the process may have open, and how many of them are for other things than connections.
@@ -343,13 +428,16 @@ fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<
     Ok(thread)
 }
 
-/// Lets time pass in the hub.
+/// Lets time pass in the hub and for the limits.
 async fn keep_time(shared: Arc<Shared>) {
     let mut interval = tokio::time::interval(Hub::TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
         shared.hub.tick();
+        if let Some(summary) = shared.policy.load().limits.tick(Instant::now()) {
+            warn!("{summary}");
+        }
     }
 }
 
@@ -368,6 +456,9 @@ fn start_front(
         runtime.block_on(async {
             tokio::spawn(keep_time(shared.clone()));
             tokio::spawn(token::keep_fresh(shared.policy.clone()));
+            if let Some(tls) = &shared.tls {
+                tokio::spawn(keep_certificate(tls.clone()));
+            }
             let accepting: Vec<_> = listeners
                 .into_iter()
                 .map(|listener| tokio::spawn(listener.serve(shared.clone(), stopping.clone())))

@@ -71,16 +71,24 @@ pub(crate) fn unix(
 #[derive(Default)]
 pub(crate) struct Inherited {
     pub(crate) tcp: Option<std::net::TcpListener>,
+    pub(crate) tls: Option<std::net::TcpListener>,
     pub(crate) unix: Option<std::os::unix::net::UnixListener>,
 }
 
 impl Inherited {
-    pub(crate) fn take() -> Self {
+    /// The socket whose port is that of `tls_listen` is for TLS, or the second one when none is.
+    pub(crate) fn take(tls_listen: Option<SocketAddr>) -> Self {
         let mut sockets = ListenFd::from_env();
         let mut inherited = Self::default();
+        let is_for_tls = |tcp: &std::net::TcpListener, is_second: bool| {
+            tls_listen
+                .is_some_and(|tls| is_second || tcp.local_addr().is_ok_and(|address| address.port() == tls.port()))
+        };
         for index in 0..sockets.len() {
             if let Ok(Some(tcp)) = sockets.take_tcp_listener(index) {
-                inherited.tcp.get_or_insert(tcp);
+                let place =
+                    if is_for_tls(&tcp, inherited.tcp.is_some()) { &mut inherited.tls } else { &mut inherited.tcp };
+                place.get_or_insert(tcp);
             } else if let Ok(Some(unix)) = sockets.take_unix_listener(index) {
                 inherited.unix.get_or_insert(unix);
             }

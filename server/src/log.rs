@@ -103,6 +103,37 @@ fn log_panic(info: &PanicHookInfo<'_>) {
     error!(place, thread = thread.name().unwrap_or("unnamed"), "panic: {message}");
 }
 
+/// Longest line, bytes before escaping. What is repeated of strangers is bounded where it is said; this holds whatever
+/// was forgotten there.
+const MAX_LINE: usize = 8 << 10;
+/// What is left of a text in a line of JSON that was longer.
+const MAX_TEXT: usize = 1 << 10;
+
+/// `text`, or its beginning and how much more there was.
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(most);
+    Cow::Owned(format!("{}… ({} bytes more)", &text[..end], text.len() - end))
+}
+
+/// The same for a line of JSON, which must stay JSON.
+fn shortened_json(line: &str) -> Cow<'_, str> {
+    if line.len() <= MAX_LINE {
+        return Cow::Borrowed(line);
+    }
+    let Ok(mut fields) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) else {
+        return Cow::Owned(format!("{{\"message\":\"a line of {} bytes was no JSON\"}}", line.len()));
+    };
+    for value in fields.values_mut() {
+        if let serde_json::Value::String(text) = value {
+            *text = shortened(text, MAX_TEXT).into_owned();
+        }
+    }
+    Cow::Owned(serde_json::Value::Object(fields).to_string())
+}
+
 /// Writes lines, each whole and escaped.
 struct LineWriter {
     sink: Arc<Sink>,
@@ -125,10 +156,9 @@ impl Write for Line<'_> {
         let text = String::from_utf8_lossy(line);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut safe = match self.0.format {
-            LogFormat::Text => escaped(text),
-            LogFormat::Json => escaped_in_json(text),
-        }
-        .into_owned();
+            LogFormat::Text => escaped(&shortened(text, MAX_LINE)).into_owned(),
+            LogFormat::Json => escaped_in_json(&shortened_json(text)).into_owned(),
+        };
         safe.push('\n');
         match &*self.0.sink {
             Sink::Stderr => io::stderr().lock().write_all(safe.as_bytes())?,
@@ -211,6 +241,22 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["level"]), (&"refused".into(), &"WARN".into()));
         assert_eq!(line["origin"], HOSTILE);
+    }
+
+    #[test]
+    fn a_long_value_is_cut_off_and_json_stays_json() {
+        let long = format!("{}\n\u{1b}", "é\"".repeat(100_000));
+        let text = logged(LogFormat::Text, LogLevel::Info, |_, _| warn!(value = %long, "refused"));
+        assert!(text.lines().count() == 1 && text.len() < MAX_LINE + 100, "{}", text.len());
+        assert!(text.contains(" bytes more)"), "{text}");
+        let text = logged(LogFormat::Json, LogLevel::Info, |_, _| warn!(value = %long, "refused {long}"));
+        assert!(text.lines().count() == 1 && text.len() < MAX_LINE, "{}", text.len());
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(line["message"].as_str().unwrap().ends_with(" bytes more)"), "{line}");
+        assert_eq!(line["level"], "WARN");
+        let whole = "x".repeat(MAX_LINE - 500);
+        let text = logged(LogFormat::Json, LogLevel::Info, |_, _| warn!("{whole}"));
+        assert!(text.contains(&whole));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Which pages may connect. Browsers send cookies and reach private networks for any page, so the page's origin is
-//! checked before each upgrade; what sends no origin is no browser and is not stopped by this.
+//! checked before each upgrade. What sends no origin is no browser, and is stopped only where one is required.
 
 mod address;
 
@@ -131,6 +131,7 @@ impl Entry {
 #[derive(Clone, Debug, Default)]
 pub struct OriginPolicy {
     allowed: Vec<AllowedOrigin>,
+    is_required: bool,
 }
 
 /// A page that may not connect. Its text is the line for the log, with what to add to the configuration.
@@ -144,6 +145,7 @@ pub struct Refused {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reason {
+    Missing,
     Malformed,
     /// `origin` as the list would have it.
     NotListed {
@@ -154,7 +156,13 @@ enum Reason {
 impl OriginPolicy {
     /// Admits what is listed, besides pages on this machine or an IP address that connect to where they are.
     pub fn new(allowed: Vec<AllowedOrigin>) -> Self {
-        Self { allowed }
+        Self { allowed, is_required: false }
+    }
+
+    /// The same, where (`is_required`) what sends no origin may not connect either.
+    #[must_use]
+    pub fn requiring_one(self, is_required: bool) -> Self {
+        Self { is_required, ..self }
     }
 
     /// Whether a request with these `Origin` and `Host` headers may go on.
@@ -162,12 +170,14 @@ impl OriginPolicy {
     /// A DNS name that equals the Host proves nothing: whoever owns a name can point it at this server (rebinding).
     /// An IP address or localhost in the Origin cannot be had that way.
     pub fn check(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Refused> {
-        let Some(origin) = origin else { return Ok(()) };
         let refused = |reason| Refused {
-            origin: shortened(origin),
+            origin: shortened(origin.unwrap_or_default()),
             host: host.map(shortened),
             reason,
             list_is_empty: self.allowed.is_empty(),
+        };
+        let Some(origin) = origin else {
+            return if self.is_required { Err(refused(Reason::Missing)) } else { Ok(()) };
         };
         if origin == "null" {
             let listed = self.allowed.iter().any(|entry| entry.0 == Entry::Null);
@@ -203,12 +213,16 @@ fn shortened(text: &str) -> String {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a page of origin {:?} may not connect to host ", self.origin)?;
+        match &self.reason {
+            Reason::Missing => f.write_str("what sends no Origin, and so is no browser, may not connect to host ")?,
+            _ => write!(f, "a page of origin {:?} may not connect to host ", self.origin)?,
+        }
         match &self.host {
             Some(host) => write!(f, "{host:?}")?,
             None => f.write_str("(none named)")?,
         }
         match &self.reason {
+            Reason::Missing => f.write_str("; require_origin = false admits it"),
             Reason::Malformed => f.write_str(": this is not an origin that a browser sends"),
             Reason::NotListed { entry } if self.list_is_empty => {
                 write!(f, "; if the page is yours, add to the configuration: allowed_origins = [{entry:?}]")

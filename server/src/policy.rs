@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{Config, PublisherKey};
+use crate::config::Config;
+use crate::grant::{Grant, Grants};
 use crate::hub::StreamName;
+use crate::limits::Limits;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
-use crate::session::Rate;
 use crate::token::{Revocations, Verifier};
 
 /// The rules in force.
@@ -18,16 +19,16 @@ pub struct Policy {
     users: StreamRule,
     /// Which pages may connect.
     pub origins: OriginPolicy,
-    /// How fast clients may send commands.
-    pub rate: Rate,
+    /// How fast clients may send commands, subscribe and publish.
+    pub limits: Limits,
     /// Channels that one connection may have.
     pub max_channels: usize,
     /// Whether a claimed `userId` counts.
     pub insecure_identity: bool,
     /// What verifies tokens, where they are configured.
     pub tokens: Option<Verifier>,
-    key: Option<PublisherKey>,
-    dev: bool,
+    /// Who may publish, and what.
+    pub grants: Grants,
 }
 
 /// What a request shows of itself when it wants to publish.
@@ -71,7 +72,7 @@ impl std::fmt::Display for Denied {
                 "publishing needs the publisher key: send Authorization: Bearer rtk_… (in PHP: realtime.key); \
                  `realtime-server key` makes one"
             }
-            Self::WrongKey => "the publisher key is not the one that this server is configured with",
+            Self::WrongKey => "the publisher key is none that this server is configured with",
             Self::NoPublisherKey => {
                 "the bearer token is no publisher key (those begin with rtk_); tokens of clients belong on /"
             }
@@ -90,16 +91,17 @@ impl Policy {
             rules: Rules::new(config.channels.clone(), config.tokens.is_used()),
             tokens: Verifier::new(&config.tokens, before.and_then(|before| before.tokens.as_ref()), revocations),
             users: config.users,
-            origins: OriginPolicy::new(config.allowed_origins.clone()),
-            rate: Rate {
-                per_second: u32::try_from(config.commands_per_second).unwrap_or(u32::MAX).max(1),
-                burst: u32::try_from(config.command_burst).unwrap_or(u32::MAX).max(1),
-            },
+            origins: OriginPolicy::new(config.allowed_origins.clone()).requiring_one(config.require_origin),
+            limits: Limits::new(config),
             max_channels: config.max_channels,
             insecure_identity: config.insecure_identity || config.dev,
-            key: config.publisher_key.clone(),
-            dev: config.dev,
+            grants: Grants::new(config),
         }
+    }
+
+    /// The policy that follows this one. Limits need a restart, and what was used of them counts on.
+    pub fn followed_by(&self, config: &Config, revocations: &Arc<Revocations>) -> Self {
+        Self { limits: self.limits.clone(), ..Self::new(config, revocations, Some(self)) }
     }
 
     /// What the hub does for a stream.
@@ -110,19 +112,20 @@ impl Policy {
         }
     }
 
-    /// Whether a request may publish. The name is for the log.
-    pub fn publisher(&self, credentials: Credentials<'_>) -> Result<&'static str, Denied> {
-        if credentials.address.is_none() {
-            return if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("unix") };
-        }
+    /// What a request may publish.
+    pub fn publisher(&self, credentials: Credentials<'_>) -> Result<Arc<Grant>, Denied> {
+        let unrelayed = |grant: &Arc<Grant>| match credentials.is_relayed {
+            true => Err(Denied::Relayed),
+            false => Ok(grant.clone()),
+        };
+        let Some(address) = credentials.address else { return unrelayed(self.grants.unix()) };
         match credentials.bearer {
             Some(bearer) if !bearer.starts_with(realtime_protocol::PUBLISHER_KEY_PREFIX) => Err(Denied::NoPublisherKey),
-            Some(bearer) if self.key.as_ref().is_some_and(|key| key.matches(bearer)) => Ok("key"),
-            Some(_) => Err(Denied::WrongKey),
-            None if self.dev && credentials.address.is_some_and(|address| address.is_loopback()) => {
-                if credentials.is_relayed { Err(Denied::Relayed) } else { Ok("dev") }
-            }
-            None => Err(Denied::NoKey),
+            Some(bearer) => self.grants.by_key(bearer).cloned().ok_or(Denied::WrongKey),
+            None => match self.grants.dev() {
+                Some(dev) if address.is_loopback() => unrelayed(dev),
+                _ => Err(Denied::NoKey),
+            },
         }
     }
 }
@@ -138,6 +141,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::config::PublisherKey;
 
     fn ask(config: &Config, bearer: Option<&str>, is_relayed: bool, address: Option<Ipv4Addr>) -> Result<(), Denied> {
         let credentials = Credentials { bearer, is_relayed, address: address.map(IpAddr::V4) };

@@ -7,6 +7,7 @@ mod query;
 mod work;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Shared;
 use crate::directory::Place;
+use crate::grant::Grant;
 use crate::hub::{Incoming, KeyRefusal, Keyed, Outcome, Payload, Refused, Stream, StreamName, fingerprint};
 use crate::inbox::Item;
 use crate::session::{Author, Query};
@@ -34,27 +36,10 @@ pub const MAX_FRAME: usize = 8 << 20;
 /// waits until it is delivered, and a name needs only a few bytes of the frame.
 const MAX_TARGETS: usize = 100_000;
 
-/// Whose idempotency keys these are. There is one publisher key, so all publishers are one.
-const ORIGIN: &str = "publisher";
-
-/// Who publishes.
-#[derive(Clone, Copy)]
-struct Publisher<'a> {
-    /// Whose keys are used: the same one means nothing elsewhere.
-    origin: &'a str,
-    /// The user whose client it is.
-    user: Option<&'a UserId>,
-}
-
-impl Publisher<'_> {
-    /// Who authenticated as one.
-    const ITSELF: Self = Self { origin: ORIGIN, user: None };
-}
-
-/// Carries out what a frame holds, and returns the text to answer, where a command has an `id` or failed; when that
-/// takes time, it goes to `place` later.
-pub fn execute_frame(shared: &Arc<Shared>, text: &str, place: Place) -> Option<String> {
-    let (work, jobs) = carry_out(shared, text);
+/// Carries out what a frame holds, as far as the sender's grant goes, and returns the text to answer, where a command
+/// has an `id` or failed; when that takes time, it goes to `place` later.
+pub fn execute_frame(shared: &Arc<Shared>, grant: &Grant, text: &str, place: Place) -> Option<String> {
+    let (work, jobs) = carry_out(shared, grant, text);
     later(shared, work, jobs, place)
 }
 
@@ -68,35 +53,49 @@ pub fn execute_one(
 ) -> Option<String> {
     let (mut work, mut jobs) = (Work::one(), Vec::new());
     match by {
-        Author::Publisher => self::publish(shared, id, publish, Publisher::ITSELF, &mut work, &mut jobs),
+        Author::Publisher(grant) => {
+            let request = PublisherRequest { id, command: PublisherCommand::Publish(publish) };
+            command(shared, &grant, Ok(request), &mut work, &mut jobs);
+        }
         Author::Client { user, exclude_self } => {
             publish.exclude = exclude_self.then(|| shared.directory.id(place));
-            // Users have ids without control characters, so no user's keys are the publishers' or nobody's.
-            let origin = user.as_ref().map_or("\0".to_owned(), |user| format!("\0{user}"));
-            publish.key = publish.key.map(|key| key_of_client(&origin, &key));
-            let publisher = Publisher { origin: &origin, user: user.as_ref() };
-            self::publish(shared, id, publish, publisher, &mut work, &mut jobs);
+            // Neither names of publishers nor ids of users have control characters, so that nobody's keys are another's.
+            let scope = user.as_ref().map_or("\0".to_owned(), |user| format!("\0{user}"));
+            publish.key = publish.key.map(|key| key_of_client(&scope, &key));
+            let sender = Sender { scope: &scope, grant: None, user: user.as_ref() };
+            self::publish(shared, sender, (id, publish), &mut work, &mut jobs);
         }
     }
     later(shared, work, jobs, place)
 }
 
-/// A client's key as one that a library has made: of each user only the last ones are remembered, so that no client fills
-/// the memory that applications have for theirs.
-fn key_of_client(origin: &str, key: &IdempotencyKey) -> IdempotencyKey {
+/// A client's key as one that a library has made: of each user only the last ones are remembered, so that no client
+/// fills the memory that applications have for theirs.
+fn key_of_client(scope: &str, key: &IdempotencyKey) -> IdempotencyKey {
     let mut prefix = [0; 16];
-    prefix.copy_from_slice(&Sha256::digest(origin.as_bytes())[..16]);
+    prefix.copy_from_slice(&Sha256::digest(scope.as_bytes())[..16]);
     IdempotencyKey::Made { prefix, counter: fingerprint(&[key.to_string().as_bytes()]) }
 }
 
-/// Answers a client's question, at once or later.
+/// Who publishes.
+#[derive(Clone, Copy)]
+struct Sender<'a> {
+    /// Whose idempotency keys are used: the same one of somebody else is another one.
+    scope: &'a str,
+    /// What a publisher may publish; a client's publication was allowed by the rules.
+    grant: Option<&'a Grant>,
+    /// The user whose client it is.
+    user: Option<&'a UserId>,
+}
+
+/// Answers a client's question, which was allowed, at once or later.
 pub fn answer(shared: &Arc<Shared>, id: Option<RequestId>, query: Query, place: Place) -> Option<String> {
     let (mut work, mut jobs) = (Work::question(shared.config.outbox_max), Vec::new());
     let command = match query {
         Query::History(query) => PublisherCommand::History(query),
         Query::Presence(query) => PublisherCommand::Presence(query),
     };
-    self::command(shared, Ok(PublisherRequest { id, command }), &mut work, &mut jobs);
+    query::answer(shared, id, command, &mut work, &mut jobs);
     later(shared, work, jobs, place)
 }
 
@@ -111,8 +110,8 @@ fn later(shared: &Arc<Shared>, work: Work, jobs: Vec<Job>, place: Place) -> Opti
 }
 
 /// Carries out what a body holds and answers everything, with `id` or without.
-pub async fn execute_body(shared: &Arc<Shared>, text: &str) -> Replies {
-    let (work, jobs) = carry_out(shared, text);
+pub async fn execute_body(shared: &Arc<Shared>, grant: &Grant, text: &str) -> Replies {
+    let (work, jobs) = carry_out(shared, grant, text);
     let (send, receive) = tokio::sync::oneshot::channel();
     let done = work.finish(shared, jobs, move |work| {
         // Who has hung up needs no answer.
@@ -127,19 +126,19 @@ pub async fn execute_body(shared: &Arc<Shared>, text: &str) -> Replies {
     }
 }
 
-fn carry_out(shared: &Shared, text: &str) -> (Work, Vec<Job>) {
+fn carry_out(shared: &Shared, grant: &Grant, text: &str) -> (Work, Vec<Job>) {
     let mut jobs = Vec::new();
     match PublisherFrame::parse(text) {
         PublisherFrame::One(request) => {
             let mut work = Work::one();
-            command(shared, bounded(request, &mut { MAX_TARGETS }), &mut work, &mut jobs);
+            command(shared, grant, bounded(request, &mut { MAX_TARGETS }), &mut work, &mut jobs);
             (work, jobs)
         }
         PublisherFrame::Many(requests) => {
             let mut work = Work::many(requests.len());
             let mut left = MAX_TARGETS;
             for request in requests {
-                command(shared, bounded(request, &mut left), &mut work, &mut jobs);
+                command(shared, grant, bounded(request, &mut left), &mut work, &mut jobs);
             }
             (work, jobs)
         }
@@ -169,22 +168,28 @@ fn bounded<'a>(request: Parsed<'a>, left: &mut usize) -> Parsed<'a> {
 }
 
 /// Carries out one command, or leaves a job that does.
-fn command(shared: &Shared, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
-    match request {
-        Err(error) => work.refuse(error),
-        Ok(PublisherRequest { id, command: PublisherCommand::Publish(publish) }) => {
-            self::publish(shared, id, publish, Publisher::ITSELF, work, jobs);
+fn command(shared: &Shared, grant: &Grant, request: Parsed<'_>, work: &mut Work, jobs: &mut Vec<Job>) {
+    let PublisherRequest { id, command } = match request {
+        Ok(request) => request,
+        Err(error) => return work.refuse(error),
+    };
+    if let Err(error) = grant.allows(Instant::now(), &command) {
+        return work.refuse(error.with_id(id));
+    }
+    match command {
+        PublisherCommand::Publish(publish) => {
+            let sender = Sender { scope: grant.scope(), grant: Some(grant), user: None };
+            self::publish(shared, sender, (id, publish), work, jobs);
         }
-        Ok(PublisherRequest { id, command }) => query::answer(shared, id, command, work, jobs),
+        command => query::answer(shared, id, command, work, jobs),
     }
 }
 
 /// Publishes, and says to how many connections it was queued.
 fn publish(
     shared: &Shared,
-    id: Option<RequestId>,
-    publish: PublishCommand<'_>,
-    publisher: Publisher<'_>,
+    sender: Sender<'_>,
+    (id, publish): (Option<RequestId>, PublishCommand<'_>),
     work: &mut Work,
     jobs: &mut Vec<Job>,
 ) {
@@ -203,8 +208,8 @@ fn publish(
         let exclude = exclude.map_or([0; ConnectionId::LEN], |id| *id.as_bytes());
         fingerprint(&[event.as_bytes(), data.get().as_bytes(), &exclude])
     });
-    let payload = Arc::new(Payload { event, data: data.to_owned(), user: publisher.user.cloned() });
-    let outgoing = Outgoing { payload, exclude, key: key.as_ref(), digest, origin: publisher.origin };
+    let payload = Arc::new(Payload { event, data: data.to_owned(), user: sender.user.cloned() });
+    let outgoing = Outgoing { sender, payload, exclude, key: key.as_ref(), digest };
     match target {
         Target::Channel(channel) => {
             work.publication(id, false, 1);
@@ -230,11 +235,11 @@ fn publish(
 
 /// A publication on its way to one or several streams.
 struct Outgoing<'a> {
+    sender: Sender<'a>,
     payload: Arc<Payload>,
     exclude: Option<ConnectionId>,
     key: Option<&'a IdempotencyKey>,
     digest: u64,
-    origin: &'a str,
 }
 
 impl Outgoing<'_> {
@@ -247,6 +252,10 @@ impl Outgoing<'_> {
     ) {
         match channel {
             Ok(channel) => {
+                let may = self.sender.grant.map_or(Ok(()), |grant| grant.may_publish(Instant::now(), &channel));
+                if let Err(error) = may {
+                    return work.part(Part { channel: None, outcome: Some(Err(error)) });
+                }
                 self.to_stream(shared, StreamName::Channel(channel.clone()), Some(channel), work, jobs);
             }
             Err((name, error)) => {
@@ -271,7 +280,7 @@ impl Outgoing<'_> {
         // Without a store nothing is on disk, and nobody need look.
         let history = shared.store.as_ref().and_then(|_| shared.hub.on_disk(&stream));
         let Some(history) = history else {
-            let scope = self.key.map_or(0, |_| scope(self.origin, &stream.name));
+            let scope = self.key.map_or(0, |_| self.scope(&stream.name));
             let outcome = self.once(shared, scope, || shared.hub.publish(&stream, &incoming));
             let outcome = outcome.map_err(|error| match &told {
                 Some(channel) => error.about(channel.as_str()),
@@ -280,8 +289,7 @@ impl Outgoing<'_> {
             return work.part(Part { channel: told, outcome: Some(outcome) });
         };
         let Incoming { payload, exclude, id } = incoming;
-        let key =
-            self.key.map(|key| Key { origin: self.origin.into(), key: key.to_string().into(), digest: self.digest });
+        let key = self.key.map(|key| Key { origin: self.sender.scope.into(), key: key.clone(), digest: self.digest });
         let retention = Retention { size: history.size, ttl: Some(history.ttl) };
         work.part(Part { channel: told, outcome: None });
         let (command, part) = work.last_part();
@@ -291,8 +299,8 @@ impl Outgoing<'_> {
 
     fn to_connection(&self, shared: &Shared, connection: Option<ConnectionId>) -> Result<push::Ack, CommandError> {
         let Some(connection) = connection else { return Ok(push::Ack::default()) };
-        let scope =
-            self.key.map_or(0, |_| fingerprint(&[self.origin.as_bytes(), b"connection", connection.as_bytes()]));
+        let origin = self.sender.scope.as_bytes();
+        let scope = self.key.map_or(0, |_| fingerprint(&[origin, b"connection", connection.as_bytes()]));
         self.once(shared, scope, || {
             let receivers = shared.hub.send_to_connection(&connection, self.payload.clone());
             Ok(Outcome { receivers, offset: None })
@@ -318,16 +326,17 @@ impl Outgoing<'_> {
     /// Keys themselves never reach subscribers.
     fn public_id(&self, stream: &StreamName) -> Option<Box<str>> {
         let Some(IdempotencyKey::Application(key)) = self.key else { return None };
-        let hash = Sha256::new().chain_update(scope(self.origin, stream).to_be_bytes()).chain_update(&**key).finalize();
+        let hash = Sha256::new().chain_update(self.scope(stream).to_be_bytes()).chain_update(&**key).finalize();
         Some(URL_SAFE_NO_PAD.encode(&hash[16..28]).into())
     }
-}
 
-/// Where a key counts: the same one means nothing in another stream.
-fn scope(origin: &str, stream: &StreamName) -> u64 {
-    match stream {
-        StreamName::Channel(channel) => fingerprint(&[origin.as_bytes(), b"channel", channel.as_str().as_bytes()]),
-        StreamName::User(user) => fingerprint(&[origin.as_bytes(), b"user", user.as_str().as_bytes()]),
+    /// Where a key counts: the same one means nothing in another stream, or from another publisher.
+    fn scope(&self, stream: &StreamName) -> u64 {
+        let origin = self.sender.scope.as_bytes();
+        match stream {
+            StreamName::Channel(channel) => fingerprint(&[origin, b"channel", channel.as_str().as_bytes()]),
+            StreamName::User(user) => fingerprint(&[origin, b"user", user.as_str().as_bytes()]),
+        }
     }
 }
 

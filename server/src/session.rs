@@ -1,8 +1,8 @@
 //! A client's logical state: commands in, actions out. No socket, no clock of its own, nothing to wait for.
 
-mod allowance;
-mod grant;
+mod tokens;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use realtime_protocol::{
@@ -10,15 +10,15 @@ use realtime_protocol::{
     ListQuery, PublishCommand, Register, RequestId, Since, Subscribe, Target, Token, UserId, push,
 };
 
+use crate::gate::Origin;
+use crate::grant::Grant;
 use crate::hub::Who;
+use crate::limits::{Allowance, Cost};
 use crate::policy::Policy;
 use crate::rules::{Standing, Verb};
-use crate::token::{Claims, Refused, Scope};
+use crate::token::{Claims, Refused, Scope, Verifier};
 
-pub use self::allowance::Rate;
-
-use self::allowance::{Allowance, Taken};
-use self::grant::{ChannelGrant, Due, Grant, Term};
+use self::tokens::{ChannelToken, ConnectionToken, Due, Term};
 
 /// The time, by both clocks: one that only goes on, and the one by which tokens end.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +42,17 @@ impl Now {
 pub enum Identity {
     /// On `/` or `/ws`.
     Client {
-        /// It may publish too, as it authenticated like a publisher.
-        publisher: bool,
+        /// What it may publish, too, when it authenticated like a publisher.
+        publisher: Option<Arc<Grant>>,
         /// What the token says that came with the request.
         token: Option<Box<Claims>>,
     },
+    /// On `/__echo`.
+    Echo,
     /// On `/publisher`.
     Publisher {
-        /// How it authenticated, for the log.
-        name: &'static str,
+        /// What it may publish.
+        grant: Arc<Grant>,
     },
 }
 
@@ -127,10 +129,10 @@ pub struct Validity {
 }
 
 /// Who publishes over a client's connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Author {
     /// Who authenticated as a publisher.
-    Publisher,
+    Publisher(Arc<Grant>),
     /// A client, as its rule lets it.
     Client {
         /// Whose client.
@@ -172,37 +174,41 @@ type Act<'f, 'a> = &'f mut dyn FnMut(Action<'a>);
 #[derive(Debug)]
 pub struct Session {
     user: Option<UserId>,
-    publisher: bool,
+    publisher: Option<Arc<Grant>>,
     allowance: Allowance,
-    /// What the connection's token says; boxed, since idle connections are to be small.
-    grant: Option<Box<Grant>>,
-    /// What tokens for single channels say.
-    granted: Vec<ChannelGrant>,
+    /// Boxed, since idle connections are to be small.
+    token: Option<Box<ConnectionToken>>,
+    channel_tokens: Vec<ChannelToken>,
     /// Until when a token must be shown.
     connect_by: Option<Instant>,
 }
 
 impl Session {
-    /// A session that has just begun.
-    pub fn new(publisher: bool) -> Self {
+    /// A session that has just begun, from this address, where that is limited.
+    pub fn new(publisher: Option<Arc<Grant>>, address: Option<Origin>) -> Self {
         Self {
             user: None,
             publisher,
-            allowance: Allowance::default(),
-            grant: None,
-            granted: Vec::new(),
+            allowance: Allowance::new(address),
+            token: None,
+            channel_tokens: Vec::new(),
             connect_by: None,
         }
     }
 
-    /// Whether it may publish.
-    pub fn is_publisher(&self) -> bool {
-        self.publisher
+    /// What it may publish, when it authenticated like a publisher.
+    pub fn publisher(&self) -> Option<&Arc<Grant>> {
+        self.publisher.as_ref()
+    }
+
+    /// What it may publish has changed.
+    pub fn set_publisher(&mut self, grant: Arc<Grant>) {
+        self.publisher = Some(grant);
     }
 
     /// When the token was made by which the connection has its user.
     pub fn issued(&self) -> Option<u64> {
-        self.grant.as_ref().map(|grant| grant.issued)
+        self.token.as_ref().map(|token| token.issued)
     }
 
     /// Begins, with what the token says that came with the request. Who needs a token and has shown none has `patience`.
@@ -227,12 +233,13 @@ impl Session {
     }
 
     fn needs_token(&self, policy: &Policy) -> bool {
-        !self.publisher && self.grant.is_none() && policy.tokens.as_ref().is_some_and(|tokens| tokens.is_required())
+        self.publisher.is_none() && self.token.is_none() && policy.tokens.as_ref().is_some_and(Verifier::is_required)
     }
 
     /// After how long [`Self::on_time`] is to be called.
     pub fn next_deadline(&self, now: Now) -> Option<Duration> {
-        let terms = self.grant.iter().map(|grant| grant.term).chain(self.granted.iter().map(|grant| grant.term));
+        let of_channels = self.channel_tokens.iter().map(|token| token.term);
+        let terms = self.token.iter().map(|token| token.term).chain(of_channels);
         let ends = terms.map(|term| Duration::from_secs(term.next().saturating_sub(now.unix)));
         ends.chain(self.connect_by.map(|by| by.saturating_duration_since(now.instant))).min()
     }
@@ -244,20 +251,20 @@ impl Session {
             act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message))));
             return act(Action::Close(CloseCode::Unauthorized));
         }
-        match self.grant.as_mut().map_or(Due::Nothing, |grant| grant.term.due(now.unix)) {
+        match self.token.as_mut().map_or(Due::Nothing, |token| token.term.due(now.unix)) {
             Due::Nothing => {}
             Due::Warning(left) => act(Action::Reply(push::token_expiring(None, left))),
             Due::End => return act(Action::Close(CloseCode::TokenExpired)),
         }
         let mut ended = Vec::new();
-        for grant in &mut self.granted {
-            match grant.term.due(now.unix) {
+        for token in &mut self.channel_tokens {
+            match token.term.due(now.unix) {
                 Due::Nothing => {}
-                Due::Warning(left) => act(Action::Reply(push::token_expiring(Some(&grant.channel), left))),
-                Due::End => ended.push(grant.channel.clone()),
+                Due::Warning(left) => act(Action::Reply(push::token_expiring(Some(&token.channel), left))),
+                Due::End => ended.push(token.channel.clone()),
             }
         }
-        self.granted.retain(|grant| !ended.contains(&grant.channel));
+        self.channel_tokens.retain(|token| !ended.contains(&token.channel));
         for channel in ended {
             if self.may_subscribe(&channel, policy).is_err() {
                 act(Action::Expel { channel, reason: "token expired" });
@@ -267,23 +274,35 @@ impl Session {
 
     /// Decides what is to be done about one message.
     pub fn on_text<'a>(&mut self, now: Now, text: &'a str, policy: &Policy, act: Act<'_, 'a>) {
-        if !self.publisher {
-            match self.allowance.take(now.instant, policy.rate) {
-                Taken::Yes => {}
-                Taken::No => {
-                    let rate = policy.rate.per_second;
-                    let message = format!("more than {rate} commands a second; wait and send it again");
-                    let id = ClientRequest::parse(text).ok().and_then(|request| request.id);
-                    let error = CommandError::new(ErrorCode::RateLimited, message).with_id(id);
-                    return act(Action::Reply(push::error(&error)));
-                }
-                Taken::TooOften => return act(Action::Close(CloseCode::RateLimit)),
-            }
+        let request = ClientRequest::parse(text);
+        if let Err(refused) = self.may_ask_now(now.instant, &request, policy) {
+            return act(refused.map_or(Action::Close(CloseCode::RateLimit), |error| Action::Reply(push::error(&error))));
         }
-        match ClientRequest::parse(text) {
+        match request {
             Ok(ClientRequest { id, command }) => self.on_command(now, id, command, policy, act),
             Err(error) => act(Action::Reply(push::error(&error))),
         }
+    }
+
+    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own.
+    fn may_ask_now(
+        &mut self,
+        now: Instant,
+        request: &Result<ClientRequest<'_>, CommandError>,
+        policy: &Policy,
+    ) -> Result<(), Option<CommandError>> {
+        if self.publisher.is_some() {
+            return Ok(());
+        }
+        let cost = request.as_ref().map_or(Cost::COMMAND, |request| Cost::of(&request.command));
+        self.allowance.take(now, cost, self.user.as_ref(), &policy.limits).map_err(|refused| {
+            let id = match request {
+                Ok(request) => request.id.clone(),
+                Err(error) => error.id.clone(),
+            };
+            let error = CommandError::new(ErrorCode::RateLimited, refused.to_string()).with_id(id).later(refused.wait);
+            (!refused.is_enough).then_some(error)
+        })
     }
 
     fn on_command<'a>(
@@ -317,10 +336,10 @@ impl Session {
             }
             ClientCommand::Register(register) => self.register(now, id, register, policy, act),
             ClientCommand::Publish { publish, exclude_self } => self.publish(id, publish, exclude_self, policy, act),
-            ClientCommand::Broadcast(publish) if self.publisher => {
-                act(Action::Publish { id, publish, by: Author::Publisher });
-            }
-            ClientCommand::Broadcast(_) => {
+            ClientCommand::Broadcast(publish) => {
+                if let Some(grant) = &self.publisher {
+                    return act(Action::Publish { id, publish, by: Author::Publisher(grant.clone()) });
+                }
                 let error = CommandError::new(
                     ErrorCode::Unauthorized,
                     "only publishers may send broadcast_update: connect to /publisher, or here, with the header \
@@ -347,7 +366,7 @@ impl Session {
     /// Who has shown a token before goes on until that one ends; for others there is nothing to go on with.
     fn refuse(&self, (error, code): (CommandError, CloseCode), act: Act<'_, '_>) {
         act(Action::Reply(push::error(&error)));
-        if self.grant.is_none() {
+        if self.token.is_none() {
             act(Action::Close(code));
         }
     }
@@ -370,7 +389,7 @@ impl Session {
         self.user = Some(user.clone());
         self.connect_by = None;
         let term = Term::new(now.unix, expires);
-        let before = self.grant.replace(Box::new(Grant { term, expires, issued, channels }));
+        let before = self.token.replace(Box::new(ConnectionToken { term, expires, issued, channels }));
         let Shown { id, since, previous } = shown;
         let token = Some(Validity { issued, expires });
         act(Action::Identify { id, who: Who { user, info }, token, since, previous });
@@ -442,10 +461,10 @@ impl Session {
         let expires = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
         let term = Term::new(now.unix, expires);
         let most = policy.max_channels;
-        if let Some(grant) = self.granted.iter_mut().find(|grant| grant.channel == *channel) {
-            grant.term = term;
-        } else if self.granted.len() < most {
-            self.granted.push(ChannelGrant { channel: channel.clone(), term });
+        if let Some(known) = self.channel_tokens.iter_mut().find(|known| known.channel == *channel) {
+            known.term = term;
+        } else if self.channel_tokens.len() < most {
+            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term });
         } else {
             let message = format!("a connection may have {most} channels; unsubscribe from one first");
             return Err(CommandError::new(ErrorCode::LimitExceeded, message).about(channel.as_str()));
@@ -455,9 +474,9 @@ impl Session {
 
     /// A channel was left, so a token for it counts no more.
     pub fn forget_token(&mut self, channel: &ChannelName) {
-        self.granted.retain(|grant| grant.channel != *channel);
-        if self.granted.is_empty() {
-            self.granted = Vec::new();
+        self.channel_tokens.retain(|token| token.channel != *channel);
+        if self.channel_tokens.is_empty() {
+            self.channel_tokens = Vec::new();
         }
     }
 
@@ -495,14 +514,14 @@ impl Session {
         self.may(Verb::Subscribe, channel, policy)
     }
 
-    /// Rules are about browsers. Who may publish everywhere may also look on, as `tail` does.
+    /// Rules are about browsers. Who may publish in a channel may also look on, as `tail` does.
     fn may(&self, verb: Verb, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        if self.publisher {
+        if self.publisher.as_ref().is_some_and(|grant| grant.covers(channel)) {
             return Ok(());
         }
         let user = self.user.as_ref();
-        let is_named = self.grant.as_ref().is_some_and(|grant| grant.names(channel, user))
-            || self.granted.iter().any(|grant| grant.channel == *channel);
+        let is_named = self.token.as_ref().is_some_and(|token| token.names(channel, user))
+            || self.channel_tokens.iter().any(|token| token.channel == *channel);
         policy
             .rules
             .decide(verb, channel, Standing { user, is_named })
@@ -520,7 +539,7 @@ impl Session {
         act: Act<'_, 'a>,
     ) -> Result<(), CommandError> {
         let Shown { id, since, previous } = shown;
-        let token = self.grant.as_ref().map(|grant| Validity { issued: grant.issued, expires: grant.expires });
+        let token = self.token.as_ref().map(|token| Validity { issued: token.issued, expires: token.expires });
         if token.is_none() && !policy.insecure_identity {
             act(Action::Reply(push::connected(id.as_ref(), None, None)));
             return Ok(());
@@ -550,6 +569,11 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn publisher() -> Option<Arc<Grant>> {
+        let config = Config { dev: true, ..Config::default() };
+        crate::policy::of(&config).grants.dev().cloned()
+    }
+
     fn said(session: &mut Session, config: &Config, text: &str) -> Vec<String> {
         let mut seen = Vec::new();
         session.on_text(Now::read(), text, &crate::policy::of(config), &mut |action| seen.push(format!("{action:?}")));
@@ -559,12 +583,12 @@ mod tests {
     #[test]
     fn a_claimed_user_counts_only_under_insecure_identity() {
         let text = r#"{"action":"register","userId":42,"channels":["a",""]}"#;
-        let safe = said(&mut Session::new(false), &Config::default(), text);
+        let safe = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(safe[0].contains(r#"\"user\":null"#), "{safe:?}");
         assert!(safe[1].starts_with("Subscribe"), "{safe:?}");
         assert!(safe[2].contains("invalid_name"), "{safe:?}");
         let config = Config { insecure_identity: true, ..Config::default() };
-        let mut session = Session::new(false);
+        let mut session = Session::new(None, None);
         assert!(said(&mut session, &config, text)[0].contains(r#"UserId("42")"#));
         let other = said(&mut session, &config, r#"{"action":"register","userId":"43","channels":["a"]}"#);
         assert!(other.len() == 1 && other[0].contains("forbidden"), "{other:?}");
@@ -573,15 +597,15 @@ mod tests {
     #[test]
     fn only_who_authenticated_as_a_publisher_may_publish() {
         let text = r#"{"type":"broadcast_update","id":1,"channel":"a","data":1}"#;
-        let refused = said(&mut Session::new(false), &Config::default(), text);
+        let refused = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(refused[0].contains("unauthorized") && refused[0].contains("/publisher"), "{refused:?}");
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Publish"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Publish"));
     }
 
     #[test]
     fn who_authenticated_as_a_publisher_may_look_on_anywhere() {
         let text = r#"{"type":"subscribe","channel":"private-x"}"#;
-        assert!(said(&mut Session::new(false), &Config::default(), text)[0].contains("forbidden"));
-        assert!(said(&mut Session::new(true), &Config::default(), text)[0].starts_with("Subscribe"));
+        assert!(said(&mut Session::new(None, None), &Config::default(), text)[0].contains("forbidden"));
+        assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Subscribe"));
     }
 }

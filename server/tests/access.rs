@@ -56,6 +56,82 @@ fn pages_on_localhost_or_the_servers_own_address_may_connect_and_others_must_be_
 }
 
 #[test]
+fn no_trick_with_an_origin_gets_past_the_list() {
+    let allowed_origins = ["https://app.example.com", "https://*.example.org", "http://plain.example:8000"];
+    let allowed_origins = allowed_origins.iter().map(|origin| origin.parse().unwrap()).collect();
+    let server = start(Config { allowed_origins, ..config() });
+    for (origin, status) in [
+        ("https://app.example.com:443", 101),
+        ("HTTPS://App.Example.COM", 101),
+        ("https://x.example.org:443", 101),
+        ("http://plain.example:8000", 101),
+        ("https://app.example.com.evil.example", 403),
+        ("https://app.example.com-evil.example", 403),
+        ("https://evilapp.example.com", 403),
+        ("https://app.example.com.", 403),
+        ("https://app.example.com/", 403),
+        ("https://app.example.com:80", 403),
+        ("https://app.example.com:8443", 403),
+        ("http://app.example.com:443", 403),
+        ("https://app.example.com@evil.example", 403),
+        ("https://evil.example#https://app.example.com", 403),
+        ("https://evil.example, https://app.example.com", 403),
+        ("https://x.example.org.evil.example", 403),
+        ("https://.example.org", 403),
+        ("https://x.example.org:8443", 403),
+        ("http://plain.example", 403),
+        ("http://plain.example:80", 403),
+        ("null", 403),
+        ("Null", 403),
+        ("file://", 403),
+        ("chrome-extension://abcdefghijklmnop", 403),
+        ("https://[::1]:8443", 403),
+    ] {
+        assert_eq!(page(&server, origin, "app.example.com"), status, "{origin}");
+    }
+}
+
+#[test]
+fn where_an_origin_is_required_only_who_has_a_key_needs_none() {
+    let allowed_origins = vec!["https://app.example.com".parse().unwrap()];
+    let server = start(Config { allowed_origins, require_origin: true, ..config() });
+    assert_eq!(page(&server, "https://app.example.com", "rt.example.com"), 101);
+    let answer = server.plain().ask(upgrade("/ws", &[]));
+    assert_eq!((answer.status, answer.error().0), (403, "forbidden".into()));
+    assert!(answer.error().1.contains("require_origin"), "{answer:?}");
+    let key = server.bearer();
+    assert_eq!(server.plain().ask(upgrade("/", &[("Authorization", &key)])).status, 101);
+    assert_eq!(server.plain().ask(upgrade("/publisher", &[("Authorization", &key)])).status, 101);
+    let page = [("Authorization", &*key), ("Origin", "https://evil.example")];
+    assert_eq!(server.plain().ask(upgrade("/", &page)).status, 403, "a page with a key is a page");
+}
+
+#[test]
+fn the_host_that_a_proxy_names_counts_from_a_trusted_one_only() {
+    let home = ("Origin", "http://192.0.2.5:3000");
+    let via = |server: &TestServer, headers: &[(&str, &str)]| {
+        let headers = [&[home, ("Host", "127.0.0.1:8080")], headers].concat();
+        server.plain().ask(upgrade("/", &headers)).status
+    };
+    let anybody = TestServer::default();
+    let behind = start(Config { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..config() });
+    let named = [("X-Forwarded-Host", "192.0.2.5")];
+    assert_eq!((via(&anybody, &named), via(&behind, &named)), (403, 101));
+    assert_eq!(via(&behind, &[]), 403, "without the header the Host counts");
+    // A browser's own header stands before what the proxy adds.
+    assert_eq!(via(&behind, &[("X-Forwarded-Host", "192.0.2.5, app.example.com")]), 403);
+    assert_eq!(via(&behind, &[("X-Forwarded-Host", "app.example.com, 192.0.2.5:443")]), 101);
+    for none in ["x y", ",", "192.0.2.5.evil.example", "\u{e9}"] {
+        assert_eq!(via(&behind, &[("X-Forwarded-Host", none)]), 403, "{none}");
+    }
+    // A page on the visitor's own machine is not on the server's, whatever the proxy calls that.
+    let local =
+        [("Origin", "http://localhost:3000"), ("Host", "127.0.0.1:8080"), ("X-Forwarded-Host", "app.example.com")];
+    assert_eq!(behind.plain().ask(upgrade("/", &local)).status, 403);
+    assert_eq!(anybody.plain().ask(upgrade("/", &local)).status, 101);
+}
+
+#[test]
 fn a_refused_page_is_told_before_the_upgrade_and_the_line_to_add() {
     let server = TestServer::default();
     let mut http = server.plain();
@@ -124,7 +200,7 @@ fn on_the_clients_path_the_key_makes_a_client_that_may_publish_and_look_on() {
     assert_eq!(client.publish("c", &json!(1)), 0);
     let answer = server.plain().ask(upgrade("/", &[("Authorization", "Bearer rtk_wrong")]));
     assert_eq!(answer.status, 401);
-    assert!(answer.error().1.contains("not the one"), "{answer:?}");
+    assert!(answer.error().1.contains("none that this server"), "{answer:?}");
     let basic = upgrade("/", &[("Authorization", "Basic dTpw")]);
     assert_eq!(server.plain().ask(basic).status, 101, "what a proxy in front asks for is not the server's affair");
 }
@@ -222,8 +298,12 @@ fn a_reload_changes_keys_origins_and_rules_for_who_comes_next() {
     assert_eq!(page(&server, "https://app.example.com", "rt.example.com"), 101);
     assert_eq!(server.plain().ask(post(&[("Authorization", &server.bearer())])).status, 401, "the former key");
     assert_eq!(server.plain().ask(post(&[("Authorization", &format!("Bearer {}", key.secret()))])).status, 200);
-    // Whoever is connected stays, with what it has.
-    assert_eq!(publisher.publish("orders", &json!(1)), 1);
+    // Browsers stay, with what they have; who has published by the former key does not.
+    assert_eq!(publisher.close_code(), 4001);
+    let body = r#"{"type":"broadcast_update","channel":"orders","data":1}"#;
+    let headers =
+        [("Authorization", &*format!("Bearer {}", key.secret())), ("Content-Length", &*body.len().to_string())];
+    assert_eq!(server.plain().ask(request("POST /broadcast", &[&headers]) + body).status, 200);
     assert_eq!(client.json()["data"], 1);
 }
 

@@ -108,3 +108,55 @@ fn every_row_of_bad_input_has_a_test() {
         assert_eq!(matching, 1, "{marker:?} is the beginning of {matching} rows");
     }
 }
+
+/// The threats of `SECURITY.md`, and the tests that it names for each.
+fn threats() -> Vec<(String, Vec<String>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let rows =
+        text.lines().skip_while(|line| !line.starts_with("| ---")).skip(1).take_while(|line| line.starts_with('|'));
+    let threat = |row: &str| {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        let names = cells[2].split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        (cells[0].to_owned(), names)
+    };
+    rows.map(threat).collect()
+}
+
+#[test]
+fn every_test_that_stands_against_a_threat_exists() {
+    let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts: Vec<_> = ["src", "tests"]
+        .iter()
+        .flat_map(|directory| sources(&server.join(directory)))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let is_test = |name: &str| {
+        let declared = format!("#[test]\nfn {name}() ");
+        texts.iter().any(|text| text.replace("\n    ", "\n").contains(&declared))
+    };
+    let threats = threats();
+    assert!(threats.len() > 20, "{threats:?}");
+    for (threat, names) in threats {
+        for name in names {
+            let exists = if name.contains('/') { server.join("..").join(&name).exists() } else { is_test(&name) };
+            assert!(exists, "{threat}: there is no {name}");
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_log_to_watch_for_is_one_that_the_server_writes() {
+    let server = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manual = fs::read_to_string(server.join("../docs/production.md")).unwrap();
+    let rows =
+        manual.split_once("| in the log | means |").unwrap().1.lines().skip(2).take_while(|line| !line.is_empty());
+    let lines: Vec<_> = rows.flat_map(|row| row.split(" | ").next().unwrap().split('`').skip(1).step_by(2)).collect();
+    assert!(lines.len() > 5, "{lines:?}");
+    let texts: Vec<_> =
+        sources(&server.join("src")).into_iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for line in lines {
+        assert!(texts.iter().any(|text| text.contains(line)), "nothing writes {line:?}");
+    }
+}

@@ -5,7 +5,7 @@ mod support;
 
 use std::time::Duration;
 
-use realtime_server::config::Config;
+use realtime_server::config::{Config, SharedRates};
 use realtime_server::rules::{Overflow, StreamRule};
 use serde_json::{Value, json};
 use support::{Client, TestServer, config, rule, start};
@@ -218,9 +218,100 @@ fn commands_beyond_the_rate_are_refused_and_a_flood_is_closed() {
     assert_eq!(texts.last().unwrap()["code"], 4010);
 }
 
+/// Rates of a user or an address that no test reaches, but for the commands.
+fn commands(commands_per_second: usize) -> SharedRates {
+    SharedRates { commands_per_second, subscriptions_per_second: 0, publications_per_second: 0 }
+}
+
+/// Pings on these clients in turn until one is refused; how many were answered before, and the refusal.
+fn pings_until_refused(clients: &mut [Client]) -> (usize, Value) {
+    let most = clients.len();
+    let asked = (0..1000).map(|n| clients[n % most].ask(r#"{"type":"ping","id":1}"#)).enumerate();
+    asked.into_iter().find(|(_, reply)| reply["type"] != "pong").unwrap()
+}
+
+// docs: more commands, subscriptions or publications than `per_user` or `per_address` allows
+#[test]
+fn a_user_and_an_address_have_limits_on_all_their_connections_together() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let server = start(Config {
+        trusted_proxies,
+        insecure_identity: true,
+        per_user: commands(1),
+        per_address: commands(2),
+        ..config()
+    });
+    let from = |address: &str, user: Option<&str>| {
+        let mut request = server.request("/");
+        request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+        let mut client = Client::open(request);
+        if let Some(user) = user {
+            client.ask(&json!({"action": "register", "userId": user}).to_string());
+        }
+        client
+    };
+    let mut tabs: Vec<_> = (1..=4).map(|n| from(&format!("192.0.2.{n}"), Some("u7"))).collect();
+    let (answered, refusal) = pings_until_refused(&mut tabs);
+    assert!(answered >= SharedRates::BURST_SECONDS, "{answered}");
+    assert_eq!((&refusal["code"], &refusal["id"]), (&json!("rate_limited"), &json!(1)));
+    assert!(refusal["message"].as_str().unwrap().contains("on all connections of this user"), "{refusal}");
+    assert!((1..=1000).contains(&refusal["after"].as_u64().unwrap()), "{refusal}");
+
+    // Anonymous ones, in one network.
+    let mut crowd: Vec<_> = (1..=4).map(|n| from(&format!("2001:db8::{n}"), None)).collect();
+    let (answered, refusal) = pings_until_refused(&mut crowd);
+    assert!(answered >= 2 * SharedRates::BURST_SECONDS, "{answered}");
+    assert!(refusal["message"].as_str().unwrap().contains("2 commands a second from this address"), "{refusal}");
+    from("2001:db8:0:1::1", Some("u8")).assert_silent();
+    // What connects from the proxy itself, and from loopback, has no address that counts.
+    let mut local: Vec<_> = (0..4).map(|_| server.client()).collect();
+    let ping = |n: usize, clients: &mut [Client]| clients[n % 4].ask(r#"{"type":"ping"}"#)["type"] == "pong";
+    assert!((0..200).all(|n| ping(n, &mut local)));
+}
+
+// docs: more subscriptions than `subscription_burst` at once
+#[test]
+fn subscriptions_have_a_rate_of_their_own() {
+    let server = start(Config { subscriptions_per_second: 1, subscription_burst: 3, ..config() });
+    let mut client = server.client();
+    client.send(r#"{"action":"register","channels":["a","b","c"]}"#);
+    assert!((0..3).all(|_| client.json()["type"] == "subscribed"));
+    let refusal = client.ask(r#"{"type":"subscribe","id":9,"channel":"d"}"#);
+    assert_eq!((&refusal["code"], &refusal["id"]), (&json!("rate_limited"), &json!(9)));
+    assert!(refusal["message"].as_str().unwrap().contains("1 subscriptions a second"), "{refusal}");
+    client.assert_silent();
+    let mut publisher = server.publisher();
+    assert_eq!((publisher.publish("a", &json!(1)), publisher.publish("d", &json!(1))), (1, 0));
+}
+
+#[test]
+fn a_dry_run_refuses_nothing() {
+    let server = start(Config {
+        commands_per_second: 1,
+        command_burst: 1,
+        subscriptions_per_second: 1,
+        subscription_burst: 1,
+        per_user: commands(1),
+        limits_dry_run: true,
+        insecure_identity: true,
+        ..config()
+    });
+    let mut client = server.client();
+    client.ask(r#"{"action":"register","userId":"u7"}"#);
+    for n in 0..100 {
+        client.subscribe(&format!("c{n}"));
+    }
+    client.assert_silent();
+}
+
 #[test]
 fn channels_that_everybody_left_are_gone() {
-    let server = start(Config { commands_per_second: 1_000_000, command_burst: 1_000_000, ..config() });
+    let server = start(Config {
+        commands_per_second: 1_000_000,
+        command_burst: 1_000_000,
+        subscriptions_per_second: 0,
+        ..config()
+    });
     let mut client = server.client();
     for batch in 0..50 {
         let names: Vec<_> = (0..100).map(|n| format!("c{batch}-{n}")).collect();

@@ -28,7 +28,7 @@ enum Said {
 }
 
 fn ours(bytes: &[u8], pieces: &[usize]) -> Vec<Said> {
-    let limits = Limits { max_message: MAX_MESSAGE, deflate: false };
+    let limits = Limits { max_message: MAX_MESSAGE, deflate: false, binary: false };
     let mut decoder = Decoder::default();
     let mut said = Vec::new();
     let mut rest = bytes;
@@ -39,7 +39,7 @@ fn ours(bytes: &[u8], pieces: &[usize]) -> Vec<Said> {
         let flow = decoder.decode(&mut piece.to_vec(), limits, &mut |event| {
             said.push(match event {
                 Event::Text(text) => Said::Text(text.to_owned()),
-                Event::Deflated(_) => panic!("nobody agreed on compression"),
+                Event::Binary(_) | Event::Deflated(..) => panic!("nobody agreed on that"),
                 Event::Ping(payload) => Said::Ping(payload.to_vec()),
                 Event::Pong => Said::Pong,
                 Event::Close(with_code) => Said::Close(with_code),
@@ -51,9 +51,9 @@ fn ours(bytes: &[u8], pieces: &[usize]) -> Vec<Said> {
             Ok(ControlFlow::Break(())) => break,
             Err(violation) => {
                 said.push(match violation {
-                    Violation::Protocol(_) => Said::Protocol,
+                    Violation::Protocol(_) | Violation::Close(_) => Said::Protocol,
                     Violation::TooBig => Said::TooBig,
-                    Violation::Utf8 => Said::Utf8,
+                    Violation::Utf8 | Violation::CloseReason => Said::Utf8,
                     Violation::Binary => Said::Binary,
                 });
                 break;

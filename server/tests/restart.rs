@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use realtime_server::config::Config;
@@ -95,6 +96,10 @@ fn a_clean_restart_goes_on_with_both_kinds_of_histories() {
         publisher.ask(&key(channel));
     }
     first.stop();
+    for file in ["memory.snapshot", "store.redb", "store.lock"] {
+        let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}: publications may be confidential");
+    }
 
     let second = server(data.path());
     let mut publisher = second.publisher();

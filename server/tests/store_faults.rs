@@ -94,6 +94,21 @@ fn a_full_disk_refuses_and_goes_on_by_itself_when_there_is_room() {
 }
 
 #[test]
+fn a_start_on_a_full_disk_says_so() {
+    let directory = directory();
+    let options = options(directory.path(), Sync::Always);
+    let disk = Disk::new();
+    for pages in [1, 3, 5] {
+        disk.limit(Some(pages));
+        let environment: Arc<dyn Environment> = disk.clone();
+        let message = refusal(open_in(&options, &environment));
+        assert!(message.contains("the disk is full; make room, and start the server again"), "{pages}: {message}");
+    }
+    disk.limit(None);
+    run(&options, disk.clone()).publish(&stream("a"), "one").unwrap();
+}
+
+#[test]
 fn a_disk_that_says_it_is_nearly_full_is_not_filled_up() {
     let directory = directory();
     let (disk, a) = (Disk::new(), stream("a"));
@@ -162,11 +177,14 @@ fn another_format_is_refused() {
     let database = redb::Database::open(directory.path().join("store.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
-    transaction.open_table(meta).unwrap().insert(&b"format"[..], &2u64.to_be_bytes()[..]).unwrap();
+    transaction.open_table(meta).unwrap().insert(&b"format"[..], &3u64.to_be_bytes()[..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let message = refusal(open(&options));
-    assert!(message.contains("written in format 2, and this version reads format 1; run the version"), "{message}");
+    assert!(
+        message.contains("written in format 3, and this version reads up to format 2; run the version"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -120,7 +120,11 @@ impl World {
                 // What is published under a key is always the same.
                 let data = name.map_or_else(|| format!("#{}", self.count), |name| format!("k{name}"));
                 let retention = Retention { size: SIZES[index], ttl: (index == 1).then_some(STREAM_TTL) };
-                let key = name.map(|name| key(&format!("k{name}"), &data));
+                // Every other is one that the extension makes.
+                let key = name.map(|name| match name % 2 {
+                    0 => key(&format!("k{name}"), &data),
+                    _ => key(&format!("~BwcHBwcHBwcHBwcHBwcHBw.{name}"), &data),
+                });
                 let pending = self.running().send(&stream(&index.to_string()), &data, key, retention);
                 (index, name, data, pending)
             })

@@ -46,7 +46,7 @@ impl Endpoint {
     pub(super) fn chosen(matches: &ArgMatches, config: &Config, unix: bool) -> Result<Self, Failure> {
         let key = match matches.get_one::<PathBuf>("key-file") {
             Some(path) => Some(PublisherKey::from_file(path).map_err(Failure::Usage)?),
-            None => config.publisher_key.clone(),
+            None => config.a_publisher_key().cloned(),
         };
         let address = match matches.get_one::<String>("url") {
             Some(url) => Address::parse(url)?,

@@ -26,7 +26,7 @@ impl Signals {
     /// Serves signals on a thread of their own, for the rest of the process.
     pub(super) fn serve(mut self, stop: oneshot::Sender<()>, log: Log, mut reload: Reload) -> io::Result<()> {
         let mut stop = Some(stop);
-        let mut first = None;
+        let mut wishes = Wishes::default();
         let serve = move || {
             for signal in self.0.forever() {
                 if signal == SIGHUP {
@@ -34,21 +34,47 @@ impl Signals {
                     continue;
                 }
                 let name = signal_name(signal).unwrap_or("a signal");
-                let now = Instant::now();
-                let Some(stop) = stop.take() else {
-                    if first.is_some_and(|(first, at)| first == signal && now - at < ONE_PRESS) {
-                        continue;
+                match wishes.hear(signal, Instant::now()) {
+                    Wish::Stop => {
+                        info!("{name} received");
+                        // Nobody listens when the server has stopped already.
+                        let _ = stop.take().map(|stop| stop.send(()));
                     }
-                    error!("{name} again: stopping at once");
-                    std::process::exit(1);
-                };
-                first = Some((signal, now));
-                info!("{name} received");
-                // Nobody listens when the server has stopped already.
-                let _ = stop.send(());
+                    Wish::Same => {}
+                    Wish::AtOnce => {
+                        error!("{name} again: stopping at once");
+                        std::process::exit(1);
+                    }
+                }
             }
         };
         std::thread::Builder::new().name("signals".into()).spawn(serve).map(drop)
+    }
+}
+
+/// What a signal asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Stop,
+    /// What was asked for already.
+    Same,
+    AtOnce,
+}
+
+/// The signal that asked for a stop first, and when.
+#[derive(Default)]
+struct Wishes(Option<(i32, Instant)>);
+
+impl Wishes {
+    fn hear(&mut self, signal: i32, now: Instant) -> Wish {
+        match self.0 {
+            None => {
+                self.0 = Some((signal, now));
+                Wish::Stop
+            }
+            Some((first, at)) if first == signal && now - at < ONE_PRESS => Wish::Same,
+            Some(_) => Wish::AtOnce,
+        }
     }
 }
 
@@ -57,4 +83,29 @@ fn hang_up(log: &Log, reload: &mut Reload) {
         error!("{failure}; the old log file stays open");
     }
     reload.again();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_signal_at_once_is_one_wish_and_another_or_later_one_is_impatience() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        for (second, at, wish) in [
+            (SIGTERM, 0, Wish::Same),
+            (SIGTERM, 299, Wish::Same),
+            (SIGTERM, 300, Wish::AtOnce),
+            (SIGINT, 0, Wish::AtOnce),
+        ] {
+            let mut wishes = Wishes::default();
+            assert_eq!(wishes.hear(SIGTERM, start), Wish::Stop);
+            assert_eq!(wishes.hear(second, after(at)), wish, "{second} after {at} ms");
+        }
+        let mut wishes = Wishes::default();
+        assert_eq!(wishes.hear(SIGTERM, start), Wish::Stop);
+        assert_eq!(wishes.hear(SIGTERM, after(1)), Wish::Same);
+        assert_eq!(wishes.hear(SIGTERM, after(301)), Wish::AtOnce, "it counts from the first");
+    }
 }

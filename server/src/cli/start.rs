@@ -70,7 +70,7 @@ impl Reload {
         }
         self.running.take_over(loaded.config);
         self.reloader.reload(&self.running);
-        info!("reloaded the publisher key, the allowed origins and the channel rules");
+        info!("reloaded the publisher keys, the allowed origins and the channel rules");
     }
 }
 
@@ -99,7 +99,7 @@ fn announce(loaded: &Loaded) {
     } else if config.insecure_identity {
         warn!("insecure_identity: browsers are believed who they are, so anybody can receive anybody's messages");
     }
-    if config.publisher_key.is_none() && !config.dev {
+    if !config.has_publisher_key() && !config.dev {
         info!(
             "nobody can publish over TCP, since there is no publisher key; make one with `realtime-server key` and set \
              it as publisher_key (REALTIME_PUBLISHER_KEY) here and as realtime.key in PHP"

@@ -2,22 +2,33 @@
 
 use super::load::Layer;
 use super::mistake::Mistake;
+use super::publisher;
 use super::units::show_size;
 use crate::rules::Access;
+use crate::tls::Certificate;
 use crate::token::Algorithm;
 
 /// Room for the frame around a publication.
 const ENVELOPE: usize = 1 << 10;
 
 pub(super) fn all(layer: &mut Layer) {
+    for (key, address) in [("listen", Some(layer.config.listen)), ("tls_listen", layer.config.tls_listen)] {
+        if let Some(address) = address.filter(|address| layer.config.dev && !address.ip().is_loopback()) {
+            let message = format!(
+                "dev admits publishers without a key, so it does not go with {key} = \"{address}\", which others can \
+                 reach; use 127.0.0.1, or a publisher key instead of dev"
+            );
+            mistake(layer, &[key, "dev"], message);
+        }
+    }
     let config = &layer.config;
-    if config.dev && !config.listen.ip().is_loopback() {
+    if config.echo && !config.listen.ip().is_loopback() {
         let message = format!(
-            "dev admits publishers without a key, so it does not go with listen = \"{}\", which others can reach; use \
-             127.0.0.1, or a publisher key instead of dev",
+            "echo is for tests on this machine and does not go with listen = \"{}\", which others can reach; use \
+             127.0.0.1, or leave echo out",
             config.listen
         );
-        mistake(layer, &["listen", "dev"], message);
+        mistake(layer, &["listen", "echo"], message);
     }
     let config = &layer.config;
     if config.outbox_max < config.max_publication + ENVELOPE {
@@ -40,7 +51,47 @@ pub(super) fn all(layer: &mut Layer) {
             .collect();
         layer.mistakes.extend(places.into_iter().map(|place| Mistake { place, message: message.to_owned() }));
     }
+    let config = &layer.config;
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        let message = "proxy_protocol admits trusted_proxies only, and there are none; name your proxies, as in \
+                       trusted_proxies = [\"10.0.0.1\"]";
+        mistake(layer, &["proxy_protocol"], message.to_owned());
+    }
+    if layer.config.proxy_protocol && layer.config.dev {
+        let message = "dev must not stand behind a proxy, so it does not go with proxy_protocol";
+        mistake(layer, &["proxy_protocol", "dev"], message.to_owned());
+    }
+    publisher::check(layer);
+    tls(layer);
     rules(layer);
+}
+
+fn tls(layer: &mut Layer) {
+    let config = &layer.config;
+    let (listen, cert, key) = (config.tls_listen, config.tls_cert.clone(), config.tls_key.clone());
+    match (listen, cert, key) {
+        (None, None, None) => {}
+        (Some(address), ..) if address == config.listen && address.port() != 0 => {
+            let message = "listen and tls_listen are the same address; TLS needs a port of its own".to_owned();
+            mistake(layer, &["tls_listen"], message);
+        }
+        (_, Some(cert), Some(key)) => {
+            match Certificate::load(&cert, &key) {
+                Ok(certificate) => layer.warnings.extend(certificate.warnings),
+                Err(error) => mistake(layer, &[error.about()], format!("{}: {error}", error.about())),
+            }
+            if listen.is_none() {
+                let message =
+                    "tls_cert and tls_key are of no use without tls_listen, as in tls_listen = \"0.0.0.0:443\"";
+                layer.warnings.push(message.to_owned());
+            }
+        }
+        (_, None, Some(_)) => mistake(layer, &["tls_key"], "tls_key needs tls_cert, its certificate".to_owned()),
+        (_, Some(_), None) => mistake(layer, &["tls_cert"], "tls_cert needs tls_key, its private key".to_owned()),
+        (Some(_), None, None) => {
+            mistake(layer, &["tls_listen"], "tls_listen needs tls_cert and tls_key, files in PEM".to_owned());
+        }
+    }
 }
 
 /// A mistake in what the keys say together, placed where the first of them was set.

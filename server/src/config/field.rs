@@ -26,6 +26,7 @@ pub(super) enum Field {
     Duration(Place<Duration>, RangeInclusive<Duration>),
     Size(Place<usize>, RangeInclusive<usize>),
     Address(Place<SocketAddr>),
+    MaybeAddress(Place<Option<SocketAddr>>),
     Socket(Place<UnixSocket>),
     Mode(Place<u32>),
     Name(Place<Option<String>>),
@@ -71,6 +72,7 @@ impl Field {
                 *(place.write)(config) = within(value, range, |bytes| units::show_size(*bytes))?;
             }
             Self::Address(place) => *(place.write)(config) = address(string(raw, ADDRESS)?)?,
+            Self::MaybeAddress(place) => *(place.write)(config) = Some(address(string(raw, ADDRESS)?)?),
             Self::Socket(place) => *(place.write)(config) = socket(string(raw, "a path or \"off\", in quotes")?)?,
             Self::Mode(place) => *(place.write)(config) = mode(raw)?,
             Self::Name(place) => *(place.write)(config) = Some(filled(string(raw, "a name in quotes")?)?.to_owned()),
@@ -123,6 +125,7 @@ impl Field {
             Self::Duration(place, _) => quoted(&units::show_duration(*(place.read)(config))),
             Self::Size(place, _) => quoted(&units::show_size(*(place.read)(config))),
             Self::Address(place) => quoted(&(place.read)(config).to_string()),
+            Self::MaybeAddress(place) => quoted(&(place.read)(config).as_ref()?.to_string()),
             Self::Socket(place) => match (place.read)(config) {
                 UnixSocket::Default => return None,
                 UnixSocket::Path(path) => quoted(&path.to_string_lossy()),
@@ -157,7 +160,7 @@ impl Field {
             Self::Count(..) => "NUMBER",
             Self::Duration(..) => "DURATION",
             Self::Size(..) => "SIZE",
-            Self::Address(_) => "IP:PORT",
+            Self::Address(_) | Self::MaybeAddress(_) => "IP:PORT",
             Self::Socket(_) => "PATH|off",
             Self::Mode(_) => "OCTAL",
             Self::Name(_) => "NAME",

@@ -16,10 +16,10 @@ use super::mistake::{Mistake, Source, did_you_mean};
 use crate::rules::{Access, ChannelRule, HistoryRule, Overflow, Pattern, PresenceRule, StoreKind, StreamRule};
 
 /// A file being read into a layer.
-struct Reader<'a, 'l> {
+pub(super) struct Reader<'a, 'l> {
     path: &'a Path,
     text: &'a str,
-    layer: &'l mut Layer,
+    pub(super) layer: &'l mut Layer,
 }
 
 /// Reads `text`, the contents of `path`, into `layer`.
@@ -49,11 +49,11 @@ impl Reader<'_, '_> {
         1 + self.text.as_bytes()[..end].iter().filter(|&&byte| byte == b'\n').count()
     }
 
-    fn place(&self, span: &Range<usize>) -> Source {
+    pub(super) fn place(&self, span: &Range<usize>) -> Source {
         Source::File(self.path.to_owned(), self.line(span))
     }
 
-    fn mistake(&mut self, span: &Range<usize>, message: String) {
+    pub(super) fn mistake(&mut self, span: &Range<usize>, message: String) {
         let place = Some(self.place(span));
         self.layer.mistakes.push(Mistake { place, message });
     }
@@ -69,6 +69,8 @@ impl Reader<'_, '_> {
                 self.users(value);
             } else if full == "tokens.keys" {
                 self.token_keys(value);
+            } else if full == "publishers" {
+                self.publishers(&value.span(), value.get_ref());
             } else if let Some(key) = Key::find(&full) {
                 self.value(key, value);
             } else if let (DeValue::Table(table), true) =
@@ -76,7 +78,7 @@ impl Reader<'_, '_> {
             {
                 self.table(&inner, table);
             } else {
-                let known = KEYS.iter().map(|key| key.name).chain(["channels", "users", "tokens.keys"]);
+                let known = KEYS.iter().map(|key| key.name).chain(["channels", "users", "publishers", "tokens.keys"]);
                 self.mistake(&name.span(), format!("unknown key {full:?}{}", did_you_mean(&full, known)));
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use realtime_protocol::PUBLISHER_KEY_PREFIX;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Characters after the prefix: 43 of base62 hold 256 bits.
 const RANDOM_CHARS: usize = 43;
@@ -97,7 +97,12 @@ impl PublisherKey {
 
     /// Whether `presented` is this key, in time that does not depend on where they differ.
     pub fn matches(&self, presented: &str) -> bool {
-        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
+        self.is(presented).into()
+    }
+
+    /// The same, for who compares with several keys and must not stop at the right one.
+    pub(crate) fn is(&self, presented: &str) -> Choice {
+        self.0.as_bytes().ct_eq(presented.as_bytes())
     }
 
     /// The key itself, for the `Authorization` header of our own clients.

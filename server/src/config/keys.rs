@@ -120,6 +120,37 @@ pub static KEYS: &[Key] = &[
         "Address of WebSocket and HTTP. Port 0 takes a free one; the log says which.",
     ),
     Key {
+        default: Some("none: there is no TLS"),
+        ..key(
+            "tls_listen",
+            Group::Listening,
+            Field::MaybeAddress(at!(tls_listen)),
+            "Address of WebSocket and HTTP over TLS (`wss://`, `https://`), besides `listen`. It needs `tls_cert` and \
+             `tls_key`.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "tls_cert",
+            Group::Listening,
+            Field::File(at!(tls_cert)),
+            "File with the certificate in PEM, the server's own first, then those that signed it; certbot calls it \
+             `fullchain.pem`. A new one is taken over by itself within seconds.",
+        )
+    },
+    Key {
+        default: Some("none"),
+        reloads: true,
+        ..key(
+            "tls_key",
+            Group::Listening,
+            Field::File(at!(tls_key)),
+            "File with the certificate's private key in PEM, without a passphrase; certbot calls it `privkey.pem`.",
+        )
+    },
+    Key {
         default: Some(
             "`/run/realtime/realtime.sock` if that directory exists, else `$XDG_RUNTIME_DIR/realtime.sock`, else none",
         ),
@@ -141,6 +172,12 @@ pub static KEYS: &[Key] = &[
             "Group that owns the unix socket; the web server's user must be in it.",
         )
     },
+    key(
+        "echo",
+        Group::Listening,
+        Field::Switch(at!(echo)),
+        "For conformance tests: a WebSocket at `/__echo` gets back what it sends. It refuses to listen beyond loopback.",
+    ),
     Key {
         default: Some("one per core"),
         ..key(
@@ -195,6 +232,16 @@ pub static KEYS: &[Key] = &[
             "Pages that may connect, besides those on localhost and on the server's own IP address. Entries are exact, \
              `\"https://app.example.com\"`, or stand for all subdomains, `\"https://*.example.com\"`; `\"null\"` admits \
              local files. A page of another origin is refused, and the log says which line to add.",
+        )
+    },
+    Key {
+        reloads: true,
+        ..key(
+            "require_origin",
+            Group::Browsers,
+            Field::Switch(at!(require_origin)),
+            "Whether what sends no `Origin`, and so is no browser, is refused as a client. A program can claim any origin, \
+             so this keeps out only what does not try to get in. Who presents a publisher key needs none.",
         )
     },
     key(
@@ -348,7 +395,7 @@ pub static KEYS: &[Key] = &[
         "handshake_timeout",
         Group::Limits,
         Field::Duration(at!(handshake_timeout), Duration::from_millis(100)..=HOUR),
-        "Time that a request's head and body, or an upgrade, may take.",
+        "Time that a request's head, its body, an upgrade, and a header of the PROXY protocol may take, each.",
     ),
     key(
         "max_handshakes",
@@ -382,7 +429,15 @@ pub static KEYS: &[Key] = &[
         Group::Limits,
         Field::Networks(at!(trusted_proxies)),
         "Proxies in front of the server, as IP addresses or networks (`\"10.0.0.0/8\"`). For what they pass on, the \
-         address in their `X-Forwarded-For` counts.",
+         address in their `X-Forwarded-For` counts, and the host in their `X-Forwarded-Host`, where they send one.",
+    ),
+    key(
+        "proxy_protocol",
+        Group::Limits,
+        Field::Switch(at!(proxy_protocol)),
+        "Whether connections over TCP begin with a header of the PROXY protocol, version 1 or 2 (haproxy: \
+         `send-proxy-v2`), which names the address that counts. Only `trusted_proxies` may then connect; others are \
+         refused.",
     ),
     key(
         "commands_per_second",
@@ -395,6 +450,75 @@ pub static KEYS: &[Key] = &[
         Group::Limits,
         Field::Count(at!(command_burst), 1..=1_000_000),
         "Commands that one browser may send at once. As many refusals close the connection with 4010.",
+    ),
+    key(
+        "subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(subscriptions_per_second), 0..=1_000_000),
+        "Subscriptions that one browser may ask for in a second, over time; each channel of a `register` is one. 0: no \
+         limit.",
+    ),
+    key(
+        "subscription_burst",
+        Group::Limits,
+        Field::Count(at!(subscription_burst), 1..=1_000_000),
+        "Subscriptions that one browser may ask for at once.",
+    ),
+    key(
+        "publications_per_second",
+        Group::Limits,
+        Field::Count(at!(publications_per_second), 0..=1_000_000),
+        "Publications that one browser may send in a second, over time, where a rule lets it publish. 0: no limit.",
+    ),
+    key(
+        "publication_burst",
+        Group::Limits,
+        Field::Count(at!(publication_burst), 1..=1_000_000),
+        "Publications that one browser may send at once.",
+    ),
+    key(
+        "per_user.commands_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.commands_per_second), 0..=1_000_000),
+        "Commands a second of one user, on all connections together; 10 seconds' worth may come at once. 0: no limit.",
+    ),
+    key(
+        "per_user.subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.subscriptions_per_second), 0..=1_000_000),
+        "The same for subscriptions.",
+    ),
+    key(
+        "per_user.publications_per_second",
+        Group::Limits,
+        Field::Count(at!(per_user.publications_per_second), 0..=1_000_000),
+        "The same for publications.",
+    ),
+    key(
+        "per_address.commands_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.commands_per_second), 0..=1_000_000),
+        "Commands a second of all browsers at one IP address, or one IPv6 network of 64 bits; 10 seconds' worth may come \
+         at once. 0: no limit. Loopback and `trusted_proxies` are not limited, but who is behind such a proxy is.",
+    ),
+    key(
+        "per_address.subscriptions_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.subscriptions_per_second), 0..=1_000_000),
+        "The same for subscriptions.",
+    ),
+    key(
+        "per_address.publications_per_second",
+        Group::Limits,
+        Field::Count(at!(per_address.publications_per_second), 0..=1_000_000),
+        "The same for publications.",
+    ),
+    key(
+        "limits_dry_run",
+        Group::Limits,
+        Field::Switch(at!(limits_dry_run)),
+        "Only count what is over one of these rates, to find out whom they would hit. Nothing is refused. With or without \
+         it the log says once a minute how much there was.",
     ),
     key(
         "memory_max",
@@ -552,6 +676,40 @@ pub(super) static RULE_KEYS: &[RuleKey] = &[
               sends it from the history once the reader takes it; `\"disconnect\"` closes it with 4008; \
               `\"drop_oldest\"` drops what waited longest in this channel and says `missed`; `\"latest\"` keeps only the \
               channel's newest publication waiting, for channels that carry a whole state each time.",
+    },
+];
+
+/// Every key of one of `[[publishers]]`.
+pub(super) static PUBLISHER_KEYS: &[RuleKey] = &[
+    RuleKey {
+        name: "name",
+        default: None,
+        doc: "Names it in the log and in messages: letters, digits, dots, `-` and `_`. Its idempotency keys are apart \
+              from those of others.",
+    },
+    RuleKey {
+        name: "key_file",
+        default: None,
+        doc: "File that holds its key and nothing else; or `key`, the key itself, for a configuration file that nobody \
+              else can read.",
+    },
+    RuleKey { name: "key", default: Some("none"), doc: "The key itself, instead of `key_file`." },
+    RuleKey {
+        name: "channels",
+        default: Some("all"),
+        doc: "Patterns of the channels that it may publish in and ask about (history, presence, position, subscribers), \
+              and on `/` subscribe to whatever the rules say. `*` at the end matches the rest of the name.",
+    },
+    RuleKey {
+        name: "users",
+        default: Some("false with `channels`, else true"),
+        doc: "Whether it may send to users and connections, whichever they are.",
+    },
+    RuleKey {
+        name: "publications_per_second",
+        default: Some("no limit"),
+        doc: "How often it may publish, on all its connections together, and at once; a publication to several channels \
+              counts for each of them. More are refused with `rate_limited`.",
     },
 ];
 

@@ -1,15 +1,15 @@
 //! Reading the configuration: the file, then variables, then flags; later ones win.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::field::Raw;
 use super::keys::{KEYS, Key};
 use super::mistake::{Mistake, Mistakes, Source, did_you_mean};
-use super::{Config, check, file};
+use super::{Config, check, file, publisher};
 use crate::rules::ChannelRule;
 use crate::token::{Algorithm, KeyError, Secret, TokenKey};
 
@@ -51,6 +51,8 @@ pub(super) struct Layer {
     pub(super) set_by: BTreeMap<&'static str, Source>,
     /// Where each rule of `config.channels` is.
     pub(super) rules_at: Vec<Source>,
+    /// The same for `config.publishers`.
+    pub(super) publishers_at: Vec<Source>,
     /// The keys of tokens.
     pub(super) token_keys: Vec<TokenKeyDraft>,
     /// Files with secrets of tokens in them.
@@ -159,18 +161,31 @@ pub fn load(sources: &Sources) -> Result<Loaded, Mistakes> {
         }
     }
     layer.end(|place| matches!(place, Source::Flag(_)));
+    finish(layer, file)
+}
+
+/// Reads the text of a file alone.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn load_text(text: &str) -> Result<Loaded, Mistakes> {
+    let mut layer = Layer::default();
+    file::read(std::path::Path::new(""), text, &mut layer);
+    layer.end(|_| true);
+    finish(layer, None)
+}
+
+/// Checks what was read as a whole.
+fn finish(mut layer: Layer, file: Option<PathBuf>) -> Result<Loaded, Mistakes> {
     if layer.config.dev {
         layer.config.insecure_identity = true;
     }
     layer.make_token_keys();
     check::all(&mut layer);
     warn_of_readable_secrets(&mut layer);
-    let Layer { config, mut mistakes, warnings, set_by, .. } = layer;
+    let Layer { config, mistakes, warnings, set_by, .. } = layer;
     if mistakes.is_empty() {
         return Ok(Loaded { config, file, warnings, set_by });
     }
-    mistakes.sort_by(|a, b| a.place.cmp(&b.place));
-    Err(Mistakes(mistakes))
+    Err(Mistakes::new(mistakes))
 }
 
 fn chosen_file(sources: &Sources) -> Option<PathBuf> {
@@ -208,8 +223,12 @@ fn variables(environment: &[(OsString, OsString)], layer: &mut Layer) {
 }
 
 fn unknown_variable(name: &str) -> String {
-    if name == "REALTIME_CHANNELS" || name.starts_with("REALTIME_CHANNELS__") {
+    let is_table = |table: &str| name.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with("__"));
+    if is_table("REALTIME_CHANNELS") {
         return format!("the variable {name} is ignored: rules for channels can be set only in the file");
+    }
+    if is_table("REALTIME_PUBLISHERS") {
+        return format!("the variable {name} is ignored: publishers with names can be set only in the file");
     }
     if name == "REALTIME_TOKENS__KEYS" {
         return format!(
@@ -224,22 +243,23 @@ fn unknown_variable(name: &str) -> String {
 
 /// Secrets that every user of the machine can read are worth a word, though they work.
 fn warn_of_readable_secrets(layer: &mut Layer) {
-    let key_file = layer.config.publisher_key_file.as_deref();
-    let file_with_key = match layer.set_by.get("publisher_key") {
-        Some(Source::File(path, _)) => Some(path.as_path()),
+    let places = layer.set_by.get("publisher_key").into_iter().chain(publisher::inline_keys(layer));
+    let files_with_key = places.filter_map(|place| match place {
+        Source::File(path, _) => Some(path),
         _ => None,
-    };
-    let readable = |path: &&Path| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
-    let warnings = [key_file, file_with_key].into_iter().flatten().filter(readable).map(|path| {
+    });
+    let paths: BTreeSet<&PathBuf> = layer.config.key_files().chain(files_with_key).collect();
+    let readable = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o004 != 0);
+    let warnings = paths.into_iter().filter(readable).map(|path| {
         let path = path.display();
         format!("every user of this machine can read the publisher key in {path}; mend it with: chmod o-r {path}")
     });
+    let warnings: Vec<_> = warnings.collect();
     layer.warnings.extend(warnings);
     let mut files = std::mem::take(&mut layer.secret_files);
     files.sort();
     files.dedup();
-    let files = files.iter().map(PathBuf::as_path);
-    layer.warnings.extend(files.filter(readable).map(|path| {
+    layer.warnings.extend(files.iter().filter(readable).map(|path| {
         let path = path.display();
         format!("every user of this machine can read the secret of tokens in {path}; mend it with: chmod o-r {path}")
     }));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{Group, KEYS, Key, RULE_KEYS};
+use super::keys::{Group, KEYS, Key, PUBLISHER_KEYS, RULE_KEYS, RuleKey};
 use super::{Config, DEFAULT_FILE};
 
 /// The manual's page about the configuration, as Markdown.
@@ -14,14 +14,23 @@ pub fn manual() -> String {
             entry(&mut page, key);
         }
     }
+    page.push_str(PUBLISHERS);
+    for key in PUBLISHER_KEYS {
+        table_entry(&mut page, key, |default| format!("default: {default}"));
+    }
+    page.push_str(AFTER_PUBLISHERS);
     page.push_str(TOKEN_KEYS);
     page.push_str(RULES);
     for key in RULE_KEYS {
-        let default = key.default.map_or("required".to_owned(), |default| format!("default `{default}`"));
-        wrap(&mut page, "* ", &format!("`{}` ({default}): {}", key.name, key.doc));
+        table_entry(&mut page, key, |default| format!("default `{default}`"));
     }
     page.push_str(AFTER_RULES);
     page
+}
+
+fn table_entry(page: &mut String, key: &RuleKey, default: fn(&str) -> String) {
+    let default = key.default.map_or("required".to_owned(), default);
+    wrap(page, "* ", &format!("`{}` ({default}): {}", key.name, key.doc));
 }
 
 fn heading(page: &mut String, title: &str) {
@@ -88,9 +97,9 @@ Unknown keys in the file and values that do not fit refuse the start; unknown `R
 comes from. With `--channel NAME`, and `--user ID` or `--token`, it says who may do what in a channel, by which rule,
 and what is kept of it.
 
-`SIGHUP` reads everything again and takes over what can change while running: the publisher key, the allowed origins,
-the keys of tokens and the rules. When anything is wrong, all stays as it was, and the log says why. Other keys need a
-restart.
+`SIGHUP` reads everything again and takes over what can change while running: the publisher keys, the allowed
+origins, the keys of tokens and the rules. When anything is wrong, all stays as it was, and the log says why. Other keys
+need a restart.
 ";
 
 const TOKEN_KEYS: &str = "
@@ -110,6 +119,31 @@ keys = [
 ```
 
 With `\"RS256\"`, `\"ES256\"` or `\"EdDSA\"` each `file` holds a public key in PEM.
+";
+
+const PUBLISHERS: &str = "
+## Publishers with names
+
+Who has `publisher_key`, or may open the unix socket, may publish everything. Others get a key of their own, for some
+channels only, each in a `[[publishers]]` table of the file:
+
+```toml
+[[publishers]]
+name = \"shop\"
+key_file = \"/etc/realtime/shop.key\"
+channels = [\"orders.*\", \"stock\"]
+publications_per_second = 200
+```
+
+";
+
+const AFTER_PUBLISHERS: &str = "
+What a key is not for is refused with `forbidden`; in an array of commands, or in one for several channels, the others
+are carried out. A key with `channels` lists channels only by a prefix within them, and makes no backup.
+
+To change a key without a gap, let the old one stay for a while under another name (the one of `publisher_key` without
+`channels`), give the new one to those who publish, and remove the old one. On SIGHUP connections of a key that is gone
+are closed with 4001 at once; the others stay, with the rights that their key has now.
 ";
 
 const RULES: &str = "

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use realtime_protocol::PUBLISHER_KEY_PREFIX;
+
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -44,9 +46,18 @@ impl fmt::Display for Mistake {
 
 /// Every mistake of a configuration, in the order of the file, then variables, then flags. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(pub(super) Vec<Mistake>);
+pub struct Mistakes(Vec<Mistake>);
 
 impl Mistakes {
+    /// In the order of their places. A publisher key is a secret in whatever value it was put by mistake.
+    pub(super) fn new(mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by(|a, b| a.place.cmp(&b.place));
+        for mistake in &mut mistakes {
+            mistake.message = without_keys(&mistake.message);
+        }
+        Self(mistakes)
+    }
+
     /// Each mistake.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()
@@ -67,6 +78,24 @@ impl fmt::Display for Mistakes {
 }
 
 impl std::error::Error for Mistakes {}
+
+/// The same text, but for what is or may be most of a publisher key.
+fn without_keys(text: &str) -> String {
+    const SHORTEST: usize = 16;
+    let mut parts = text.split(PUBLISHER_KEY_PREFIX);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str(PUBLISHER_KEY_PREFIX);
+        let secret = part.bytes().take_while(u8::is_ascii_alphanumeric).count();
+        if secret < SHORTEST {
+            shown.push_str(part);
+        } else {
+            shown.push('…');
+            shown.push_str(&part[secret..]);
+        }
+    }
+    shown
+}
 
 /// What somebody who wrote `given` probably meant, as the end of a message.
 pub(super) fn did_you_mean<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> String {

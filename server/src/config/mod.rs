@@ -9,6 +9,7 @@ mod keys;
 mod load;
 mod manual;
 mod mistake;
+mod publisher;
 mod show;
 mod units;
 
@@ -18,9 +19,12 @@ use std::time::Duration;
 
 pub use key::{KeyError, PublisherKey};
 pub use keys::{KEYS, Key};
+#[cfg(feature = "fuzzing")]
+pub(crate) use load::load_text;
 pub use load::{DEFAULT_FILE, Loaded, Sources, load};
 pub use manual::manual;
 pub use mistake::{Mistake, Mistakes, Source};
+pub use publisher::Publisher;
 pub use units::{parse_duration, show_duration};
 
 use ipnet::IpNet;
@@ -34,6 +38,12 @@ use crate::token::TokenConfig;
 pub struct Config {
     /// Address of WebSocket and HTTP.
     pub listen: SocketAddr,
+    /// Address of the same over TLS; `None`: there is no TLS.
+    pub tls_listen: Option<SocketAddr>,
+    /// The certificate that is shown there, and those that signed it, in PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM.
+    pub tls_key: Option<PathBuf>,
     /// The socket of publishers on the same machine.
     pub unix_socket: UnixSocket,
     /// Permission bits of the unix socket.
@@ -45,14 +55,20 @@ pub struct Config {
     pub publisher_key: Option<PublisherKey>,
     /// Where that key was read from, when it has a file of its own.
     pub publisher_key_file: Option<PathBuf>,
+    /// Further publishers, each with a key of its own.
+    pub publishers: Vec<Publisher>,
     /// For development: publishers from loopback need no key, and `insecure_identity` is on.
     pub dev: bool,
+    /// For conformance tests: `/__echo` sends back what it gets.
+    pub echo: bool,
     /// Believe the `userId` that a browser claims in `register`.
     pub insecure_identity: bool,
     /// Pages that may connect besides those on localhost and IP addresses of the same host.
     pub allowed_origins: Vec<AllowedOrigin>,
     /// How connections show whose they are.
     pub tokens: TokenConfig,
+    /// Whether what sends no `Origin` may not connect as a client.
+    pub require_origin: bool,
     /// Rules for channels; the first whose pattern matches counts.
     pub channels: Vec<ChannelRule>,
     /// What holds for what is sent to users.
@@ -93,10 +109,26 @@ pub struct Config {
     pub max_publishers: usize,
     /// Proxies whose `X-Forwarded-For` counts.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether every connection over TCP begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Commands a second of one browser, over time.
     pub commands_per_second: usize,
     /// Commands of one browser at once.
     pub command_burst: usize,
+    /// Subscriptions a second of one browser, over time; 0: no limit.
+    pub subscriptions_per_second: usize,
+    /// Subscriptions of one browser at once.
+    pub subscription_burst: usize,
+    /// Publications a second of one browser, over time; 0: no limit.
+    pub publications_per_second: usize,
+    /// Publications of one browser at once.
+    pub publication_burst: usize,
+    /// Limits of each user, on all connections together.
+    pub per_user: SharedRates,
+    /// Limits of each address.
+    pub per_address: SharedRates,
+    /// Whether what is over a limit is only counted.
+    pub limits_dry_run: bool,
     /// Bytes that may wait for all browsers together.
     pub memory_max: usize,
     /// Bytes that the kernel may hold for one browser.
@@ -115,15 +147,21 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            tls_listen: None,
+            tls_cert: None,
+            tls_key: None,
             unix_socket: UnixSocket::Default,
             socket_mode: 0o660,
             socket_group: None,
             publisher_key: None,
             publisher_key_file: None,
+            publishers: Vec::new(),
             dev: false,
+            echo: false,
             insecure_identity: false,
             allowed_origins: Vec::new(),
             tokens: TokenConfig::default(),
+            require_origin: false,
             channels: Vec::new(),
             users: StreamRule::NONE,
             data_dir: None,
@@ -148,8 +186,24 @@ impl Default for Config {
             max_connections_per_address: 1000,
             max_publishers: 10_000,
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             commands_per_second: 100,
             command_burst: 200,
+            subscriptions_per_second: 100,
+            subscription_burst: 500,
+            publications_per_second: 50,
+            publication_burst: 100,
+            per_user: SharedRates {
+                commands_per_second: 200,
+                subscriptions_per_second: 500,
+                publications_per_second: 100,
+            },
+            per_address: SharedRates {
+                commands_per_second: 1_000,
+                subscriptions_per_second: 5_000,
+                publications_per_second: 500,
+            },
+            limits_dry_run: false,
             memory_max: 512 << 20,
             send_buffer: 128 << 10,
             compression: CompressionConfig { enabled: true, min_size: 1 << 10, level: 1 },
@@ -158,6 +212,22 @@ impl Default for Config {
             log_file: None,
         }
     }
+}
+
+/// The tables `per_user` and `per_address`: a second, over time; 0: no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRates {
+    /// Commands of all kinds.
+    pub commands_per_second: usize,
+    /// Subscriptions.
+    pub subscriptions_per_second: usize,
+    /// Publications.
+    pub publications_per_second: usize,
+}
+
+impl SharedRates {
+    /// So many seconds' worth may come at once: after a restart everybody behind one address comes back together.
+    pub const BURST_SECONDS: usize = 10;
 }
 
 /// The table `history`: what holds for all of them.

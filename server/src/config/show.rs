@@ -24,6 +24,9 @@ impl Loaded {
         if self.config.users != StreamRule::NONE {
             text.push_str(&format!("\n[users]\n{}", stream(&self.config.users)));
         }
+        for publisher in &self.config.publishers {
+            text.push_str(&format!("\n{}", publisher.show()));
+        }
         for rule in &self.config.channels {
             text.push_str(&format!("\n[[channels]]\npattern = {}\n", quoted(rule.pattern.as_str())));
             if let Some(subscribe) = rule.subscribe {
@@ -87,8 +90,12 @@ impl Config {
     pub fn take_over(&mut self, new: Self) {
         self.publisher_key = new.publisher_key;
         self.publisher_key_file = new.publisher_key_file;
+        self.publishers = new.publishers;
+        self.tls_cert = new.tls_cert;
+        self.tls_key = new.tls_key;
         self.allowed_origins = new.allowed_origins;
         self.tokens = new.tokens;
+        self.require_origin = new.require_origin;
         self.channels = new.channels;
         self.users = new.users;
     }

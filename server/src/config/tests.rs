@@ -9,6 +9,7 @@ use std::{fs, time::Duration};
 use tempfile::TempDir;
 
 use super::*;
+use crate::rules::Pattern;
 
 /// A directory with a configuration file.
 struct Given {
@@ -330,11 +331,130 @@ fn no_mistake_and_no_output_shows_the_key() {
 }
 
 #[test]
+fn publishers_are_read_with_what_they_may_do() {
+    let given = given("");
+    let path = given.write("shop.key", key().secret(), 0o600);
+    let other = PublisherKey::generate().unwrap();
+    let file = format!(
+        "[[publishers]]\nname = \"shop\"\nkey_file = {path:?}\nchannels = [\"orders.*\", \"stock\"]\n\
+         publications_per_second = 5\n[[publishers]]\nname = \"cron\"\nkey = {:?}\n",
+        other.secret()
+    );
+    given.write("realtime.toml", &file, 0o600);
+    let loaded = load(&given.sources).unwrap();
+    let [shop, cron] = &loaded.config.publishers[..] else { panic!("{loaded:?}") };
+    assert_eq!((&*shop.name, &shop.key, shop.users, shop.publications_per_second), ("shop", &key(), false, Some(5)));
+    let patterns: Vec<_> = shop.channels.iter().flatten().map(Pattern::as_str).collect();
+    assert_eq!(patterns, ["orders.*", "stock"]);
+    assert_eq!((&*cron.name, &cron.key, cron.users, cron.channels.is_none()), ("cron", &other, true, true));
+    let text = loaded.effective();
+    assert!(!text.contains(key().secret()) && !text.contains(other.secret()), "{text}");
+    assert!(text.contains(&format!("[[publishers]]\nname = \"shop\"\nkey_file = {path:?}\nchannels = [\"orders.*\"")));
+    assert!(text.contains("# [[publishers]]\n# name = \"cron\"\n# key is set and not shown\n"), "{text}");
+    given.write("realtime.toml", &text, 0o600);
+    let again = given.config().publishers;
+    assert_eq!(format!("{again:?}"), format!("{:?}", &loaded.config.publishers[..1]));
+}
+
+#[test]
+fn mistakes_in_publishers_have_lines_and_show_no_key() {
+    let secret = key().secret().to_owned();
+    let file = format!(
+        "publisher_key = \"{secret}\"
+[[publishers]]
+key = \"{secret}\"
+[[publishers]]
+name = \"unix\"
+[[publishers]]
+name = \"a b\"
+chanels = [\"x\"]
+[[publishers]]
+name = \"x\"
+key = \"{secret}x\"
+channels = [\"user:{{user}}\"]
+[[publishers]]
+name = \"y\"
+[[publishers]]
+name = \"z\"
+key = \"{secret}\"
+"
+    );
+    let mistakes = given(&file).mistakes();
+    let expected = [
+        "realtime.toml:2: one of [[publishers]] needs a name",
+        "realtime.toml:5: name: \"unix\" is the server's own name",
+        "realtime.toml:7: name: \"a b\" is no name; write 1 to 64 letters",
+        "realtime.toml:8: unknown key \"chanels\" in one of [[publishers]]; did you mean channels?",
+        "realtime.toml:11: key: not a publisher key: a publisher key has 43 characters",
+        "realtime.toml:12: channels: \"user:{user}\": a publisher is no user; write * instead of {user}",
+        "realtime.toml:13: the publisher \"y\" needs key_file, as in key_file = \"/etc/realtime/y.key\"",
+        "realtime.toml:15: the publisher \"z\" has the same key as \"publisher_key\"",
+    ];
+    assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
+    for (mistake, expected) in mistakes.iter().zip(expected) {
+        assert!(mistake.starts_with(expected), "{mistake}\n{expected}");
+        assert!(!mistake.contains(&secret), "{mistake}");
+    }
+    for file in ["publishers = 1", "publishers = [1]", "[publishers]\nname = \"x\""] {
+        assert_eq!(given(file).mistakes().len(), 1, "{file}");
+    }
+    let twice = |n| format!("[[publishers]]\nname = \"x\"\nkey = {n:?}\n");
+    let mistakes = given(&(twice(&*secret) + &twice(PublisherKey::generate().unwrap().secret()))).mistakes();
+    assert_eq!(mistakes, ["realtime.toml:4: there is a publisher \"x\" before; a name stands for one"]);
+}
+
+#[test]
+fn keys_of_publishers_that_everybody_can_read_are_warned_of() {
+    let given = given("");
+    let path = given.write("shop.key", key().secret(), 0o644);
+    given.write("realtime.toml", &format!("[[publishers]]\nname = \"shop\"\nkey_file = {path:?}"), 0o600);
+    assert_eq!(given.warnings().len(), 1);
+    given.write("realtime.toml", &format!("[[publishers]]\nname = \"shop\"\nkey = {:?}", key().secret()), 0o644);
+    let warnings = given.warnings();
+    assert!(warnings.len() == 1 && warnings[0].ends_with("realtime.toml"), "{warnings:?}");
+}
+
+#[test]
+fn a_key_in_the_wrong_place_is_not_shown_either() {
+    let key = key();
+    let secret = key.secret();
+    for file in [
+        format!("publisher_key_file = {secret:?}"),
+        format!("listen = {secret:?}"),
+        format!("{secret} = 1"),
+        format!("allowed_origins = \'\'\'\npublisher_key = {secret:?}\n\'\'\'"),
+    ] {
+        let told = given(&file).mistakes().join("\n");
+        assert!(!told.contains(&secret[..16]) && told.contains("rtk_…"), "{told}");
+    }
+}
+
+#[test]
 fn dev_switches_insecure_identity_on_and_stays_on_this_machine() {
     assert!(given("dev = true").config().insecure_identity);
     let mistakes = given("listen = \"0.0.0.0:8080\"").flag("dev", "true").mistakes();
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].starts_with("realtime.toml:1: dev admits publishers without a key"), "{mistakes:?}");
+}
+
+#[test]
+fn the_proxy_protocol_needs_proxies_and_is_not_for_development() {
+    let mistakes = given("proxy_protocol = true").mistakes();
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(mistakes[0].starts_with("realtime.toml:1: proxy_protocol admits trusted_proxies only"), "{mistakes:?}");
+    let trusted = "proxy_protocol = true\ntrusted_proxies = [\"10.0.0.1\"]";
+    assert!(given(trusted).config().proxy_protocol);
+    let mistakes = given(trusted).flag("dev", "true").mistakes();
+    assert_eq!(mistakes, ["realtime.toml:1: dev must not stand behind a proxy, so it does not go with proxy_protocol"]);
+}
+
+#[test]
+fn the_echo_stays_on_this_machine() {
+    assert!(!given("").config().echo);
+    assert!(given("listen = \"[::1]:0\"").flag("echo", "true").config().echo);
+    let mistakes = given("listen = \"0.0.0.0:8080\"").flag("echo", "true").mistakes();
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].starts_with("realtime.toml:1: echo is for tests on this machine"), "{mistakes:?}");
 }
 
 #[test]
@@ -390,7 +510,7 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     let mut running = given("listen = \"0.0.0.0:1\"").config();
     let key = key();
     let file = format!(
-        "dev = true\npublisher_key = {:?}\nallowed_origins = [\"null\"]\n[[channels]]\npattern = \"*\"",
+        "dev = true\npublisher_key = {:?}\nrequire_origin = true\nallowed_origins = [\"null\"]\n[[channels]]\npattern = \"*\"",
         key.secret()
     );
     let new = given(&file).config();
@@ -398,10 +518,14 @@ fn a_reload_changes_all_that_it_can_and_nothing_else() {
     running.take_over(new.clone());
     assert_eq!(running.publisher_key, Some(key));
     assert_eq!((&running.allowed_origins, &running.channels), (&new.allowed_origins, &new.channels));
+    assert!(running.require_origin);
     assert!(!running.dev && !running.insecure_identity, "dev admits publishers, and never beyond loopback");
     let reloading: Vec<_> = KEYS.iter().filter(|key| key.reloads).map(|key| key.name).collect();
     let (of_tokens, others): (Vec<&str>, Vec<_>) = reloading.into_iter().partition(|name| name.starts_with("tokens."));
-    assert_eq!((of_tokens.len(), others), (6, vec!["publisher_key", "publisher_key_file", "allowed_origins"]));
+    assert_eq!(
+        (of_tokens.len(), others),
+        (6, vec!["tls_cert", "tls_key", "publisher_key", "publisher_key_file", "allowed_origins", "require_origin"])
+    );
 }
 
 #[test]
@@ -459,4 +583,12 @@ fn keys_of_tokens_that_are_none_are_refused_without_showing_them() {
         assert!(mistakes[0].contains(mistake), "{file}: {mistakes:?}");
         assert!(!mistakes.concat().contains("hunter2"), "{mistakes:?}");
     }
+}
+
+#[test]
+fn the_configuration_for_production_is_valid() {
+    let manual = include_str!("../../../docs/production.md");
+    let example = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let config = given(example).config();
+    assert_eq!((config.allowed_origins.len(), config.trusted_proxies.len(), config.channels.len()), (1, 1, 3));
 }

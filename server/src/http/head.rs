@@ -12,8 +12,10 @@ use nix::sys::socket::{MsgFlags, recv};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use super::secure::HANDSHAKE;
+
 /// Heads longer than this are left to hyper before they are whole; few are.
-const LOOKED_AT: usize = 4096;
+pub(super) const LOOKED_AT: usize = 4096;
 
 /// A socket whose unread bytes can be looked at.
 pub(super) trait Head {
@@ -27,7 +29,7 @@ pub(super) trait Head {
 impl Head for TcpStream {
     async fn head(&self) -> io::Result<()> {
         while !self.ready(Interest::READABLE).await?.is_read_closed() {
-            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd()))) {
+            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd(), is_for_hyper))) {
                 return outcome;
             }
         }
@@ -35,14 +37,14 @@ impl Head for TcpStream {
     }
 
     fn has_begun(&self) -> bool {
-        peek(self.as_raw_fd(), &mut [0]).is_ok_and(|length| length > 0)
+        has_unread(self)
     }
 }
 
 impl Head for UnixStream {
     async fn head(&self) -> io::Result<()> {
         while !self.ready(Interest::READABLE).await?.is_read_closed() {
-            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd()))) {
+            if let Some(outcome) = done(self.try_io(Interest::READABLE, || look(self.as_raw_fd(), is_for_hyper))) {
                 return outcome;
             }
         }
@@ -50,8 +52,39 @@ impl Head for UnixStream {
     }
 
     fn has_begun(&self) -> bool {
-        peek(self.as_raw_fd(), &mut [0]).is_ok_and(|length| length > 0)
+        has_unread(self)
     }
+}
+
+/// A socket on the port of TLS, whose head is the first message of a handshake.
+pub(super) struct Hello<'a>(pub(super) &'a TcpStream);
+
+impl Hello<'_> {
+    /// The first byte that was not read.
+    pub(super) fn first_byte(&self) -> Option<u8> {
+        let mut byte = [0];
+        peek(self.0.as_raw_fd(), &mut byte).ok().filter(|length| *length > 0).map(|_| byte[0])
+    }
+}
+
+impl Head for Hello<'_> {
+    async fn head(&self) -> io::Result<()> {
+        while !self.0.ready(Interest::READABLE).await?.is_read_closed() {
+            if let Some(outcome) = done(self.0.try_io(Interest::READABLE, || look(self.0.as_raw_fd(), is_for_tls))) {
+                return outcome;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        has_unread(self.0)
+    }
+}
+
+/// Whether anything has arrived that was not read.
+pub(super) fn has_unread(socket: &impl AsRawFd) -> bool {
+    peek(socket.as_raw_fd(), &mut [0]).is_ok_and(|length| length > 0)
 }
 
 fn done(looked: io::Result<()>) -> Option<io::Result<()>> {
@@ -66,15 +99,15 @@ fn peek(socket: RawFd, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 /// `WouldBlock` asks the reactor for word of the next bytes.
-fn look(socket: RawFd) -> io::Result<()> {
+fn look(socket: RawFd, is_enough: fn(&[u8], usize) -> bool) -> io::Result<()> {
     let mut bytes = [0; LOOKED_AT];
     let length = peek(socket, &mut bytes)?;
-    if is_for_hyper(&bytes[..length], LOOKED_AT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    if is_enough(&bytes[..length], LOOKED_AT) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 /// Whether `bytes`, of which `most` can be seen, are a whole head, or more than can be seen of one, or none: all of that
 /// hyper answers.
-fn is_for_hyper(bytes: &[u8], most: usize) -> bool {
+pub(super) fn is_for_hyper(bytes: &[u8], most: usize) -> bool {
     let is_text = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     let is_request = bytes.first().is_some_and(u8::is_ascii_uppercase) && bytes.iter().all(is_text);
     // hyper takes bare line feeds too.
@@ -82,9 +115,35 @@ fn is_for_hyper(bytes: &[u8], most: usize) -> bool {
     !is_request || bytes.len() >= most || is_whole()
 }
 
+/// Whether `bytes`, of which `most` can be seen, have a whole record of a handshake (RFC 8446 §5.1), or more than can be
+/// seen of one, or none.
+fn is_for_tls(bytes: &[u8], most: usize) -> bool {
+    match bytes {
+        [HANDSHAKE, _, _, high, low, record @ ..] => {
+            record.len() >= usize::from(u16::from_be_bytes([*high, *low])) || bytes.len() >= most
+        }
+        [HANDSHAKE, ..] => false,
+        // Whoever speaks HTTP here is answered so.
+        other => is_for_hyper(other, most),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_tls_handshake_is_waited_upon() {
+        let hello = [22, 3, 1, 0, 3, 1, 2, 3];
+        for length in 1..hello.len() {
+            assert!(!is_for_tls(&hello[..length], LOOKED_AT), "{length}");
+        }
+        assert!(is_for_tls(&hello, LOOKED_AT) && is_for_tls(&hello[..6], 6));
+        for other in [&b"\x15\x03\x01"[..], b"\0", b"hello", b"GET / HTTP/1.1\r\n\r\n"] {
+            assert!(is_for_tls(other, LOOKED_AT), "{other:?}");
+        }
+        assert!(!is_for_tls(b"GET / HTTP/1.1\r\n", LOOKED_AT));
+    }
 
     #[test]
     fn only_the_beginning_of_a_request_is_waited_upon() {

@@ -2,11 +2,14 @@
 
 mod assets;
 mod head;
+mod proxy;
 mod routes;
+mod secure;
 mod token;
 mod upgrade;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +26,13 @@ use self::head::Head;
 use self::routes::Front;
 use self::upgrade::Pending;
 use crate::Shared;
-use crate::gate::Welcome;
+use crate::gate::{Admission, Welcome};
+#[cfg(feature = "fuzzing")]
+use crate::grant::Grant;
 use crate::shard::Socket;
+use crate::tls::Acceptor;
+
+pub use self::proxy::{ProxyHeader, proxy_header};
 
 /// Longest request head, bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -33,28 +41,40 @@ const MAX_HEADERS: usize = 100;
 /// How long accepting rests when the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What `POST /broadcast` answers to who may publish: the status and the body.
+#[cfg(feature = "fuzzing")]
+pub(crate) async fn answer_body(shared: &Arc<Shared>, grant: &Grant, body: &[u8]) -> (u16, hyper::body::Bytes) {
+    use http_body_util::BodyExt;
+    let answer = routes::answer_body(shared, grant, body).await.unwrap_or_else(routes::Refusal::into_response);
+    let status = answer.status().as_u16();
+    (status, answer.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default())
+}
+
 /// A listener of either kind.
 pub enum Listener {
     /// WebSocket and HTTP for everybody.
     Tcp(TcpListener),
+    /// The same over TLS.
+    Tls(TcpListener, Arc<Acceptor>),
     /// For publishers on this machine.
     Unix(UnixListener),
 }
 
 /// A socket that hyper drives and gives back.
-trait Accepted: Head + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
-    fn into_socket(self) -> io::Result<Socket>;
+trait Accepted: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {
+    /// The socket, and what it has read that hyper has not.
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)>;
 }
 
 impl Accepted for TcpStream {
-    fn into_socket(self) -> io::Result<Socket> {
-        self.into_std().map(Socket::Tcp)
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)> {
+        Ok((Socket::Tcp(self.into_std()?), Vec::new()))
     }
 }
 
 impl Accepted for UnixStream {
-    fn into_socket(self) -> io::Result<Socket> {
-        self.into_std().map(Socket::Unix)
+    fn into_socket(self) -> io::Result<(Socket, Vec<u8>)> {
+        Ok((Socket::Unix(self.into_std()?), Vec::new()))
     }
 }
 
@@ -93,8 +113,16 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 let (admission, welcome) = shared.gate.enter(Some(address.ip()));
                 if welcome != Welcome::Nobody {
+                    let arrival = Arrival { peer: address.ip(), admission, welcome };
+                    tokio::spawn(tcp(stream, arrival, shared.clone(), stopping.clone()));
+                }
+            }
+            Self::Tls(listener, acceptor) => {
+                let (stream, address) = listener.accept().await?;
+                let (admission, welcome) = shared.gate.enter(Some(address.ip()));
+                if welcome != Welcome::Nobody {
                     let front = Front::new(shared.clone(), Some(address.ip()), admission, welcome);
-                    tokio::spawn(handshake(stream, front, stopping.clone()));
+                    tokio::spawn(secure::handshake(stream, acceptor.clone(), front, stopping.clone()));
                 }
             }
             Self::Unix(listener) => {
@@ -108,6 +136,35 @@ impl Listener {
     }
 }
 
+/// A socket that was accepted over TCP, and its place in the limits.
+struct Arrival {
+    peer: IpAddr,
+    admission: Admission,
+    welcome: Welcome,
+}
+
+/// Serves a socket, for whoever is behind it.
+async fn tcp(stream: TcpStream, mut arrival: Arrival, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+    if shared.config.proxy_protocol {
+        let read = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stop| *stop) => return,
+            read = proxy::read(&stream, arrival.peer, &shared.gate, shared.config.handshake_timeout) => read,
+        };
+        match read {
+            Ok(source) => {
+                (arrival.peer, arrival.welcome) = (source, arrival.welcome.max(arrival.admission.count_for(source)));
+            }
+            Err(refused) => return refused.log(arrival.peer, &shared.refusals),
+        }
+        if arrival.welcome == Welcome::Nobody {
+            return;
+        }
+    }
+    let front = Front::new(shared, Some(arrival.peer), arrival.admission, arrival.welcome);
+    handshake(stream, front, stopping).await;
+}
+
 /// A connection that ended before it was accepted says nothing about the server.
 fn is_about_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput};
@@ -115,7 +172,7 @@ fn is_about_peer(error: &io::Error) -> bool {
 }
 
 /// Everything that one socket says in HTTP, until it is upgraded or ends.
-async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
+async fn handshake<S: Accepted + Head>(stream: S, front: Front, mut stopping: watch::Receiver<bool>) {
     let timeout = front.shared.config.handshake_timeout;
     let mut deadline = pin!(tokio::time::sleep(timeout));
     if !head_is_there(&stream, &mut stopping, deadline.as_mut()).await {
@@ -126,11 +183,7 @@ async fn handshake<S: Accepted>(stream: S, front: Front, mut stopping: watch::Re
 }
 
 /// Waits until hyper has something to do with a new connection; `false` when that never comes.
-async fn head_is_there<S: Accepted>(
-    stream: &S,
-    stopping: &mut watch::Receiver<bool>,
-    deadline: Pin<&mut Sleep>,
-) -> bool {
+async fn head_is_there(stream: &impl Head, stopping: &mut watch::Receiver<bool>, deadline: Pin<&mut Sleep>) -> bool {
     let mut head = pin!(stream.head());
     let arrives = async {
         tokio::select! {

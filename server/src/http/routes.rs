@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -21,10 +22,14 @@ use super::token;
 use super::upgrade::{self, Farewell, Slot, Upgrade};
 use crate::Shared;
 use crate::gate::{Admission, Welcome};
+use crate::grant::Grant;
 use crate::policy::{Credentials, Policy};
 use crate::publisher::{self, Replies, Reply};
 use crate::session::{Identity, Now};
 use crate::token::{Claims, Refused};
+
+/// Where a WebSocket gets back what it sends, under the configuration's `echo`.
+const ECHO: &str = "/__echo";
 
 /// A response's body.
 pub(super) type Body = Full<Bytes>;
@@ -56,7 +61,7 @@ impl Refusal {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "bad_request", message).with(ALLOW, allowed)
     }
 
-    fn into_response(self) -> Response<Body> {
+    pub(super) fn into_response(self) -> Response<Body> {
         let mut response = json(self.status, push::http_error(self.code, &self.message));
         for (name, value) in self.headers {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -127,6 +132,7 @@ impl Front {
         let asset = ASSETS.iter().find(|asset| asset.path == request.uri().path());
         match (request.uri().path(), self.address.is_some()) {
             ("/" | "/ws", true) if wants_upgrade => self.client(request),
+            (ECHO, true) if wants_upgrade && self.shared.config.echo => self.client(request),
             ("/publisher", _) if wants_upgrade => self.publisher(request),
             ("/publisher", _) => Err(Refusal::upgrade_required(
                 "this is a WebSocket address for publishers; over HTTP there is POST /broadcast",
@@ -163,9 +169,11 @@ impl Front {
         Credentials { bearer, is_relayed, address: self.address }
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<&'static str, Refusal> {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Grant>, Refusal> {
         self.shared.policy.load().publisher(self.credentials(headers)).map_err(|denied| {
-            warn!(address = ?self.address, "refused a publisher: {denied}");
+            self.shared
+                .refusals
+                .log(Instant::now(), || warn!(address = ?self.address, "refused a publisher: {denied}"));
             match denied.http_status() {
                 403 => Refusal::new(StatusCode::FORBIDDEN, "forbidden", denied.to_string()),
                 _ => Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", denied.to_string())
@@ -181,6 +189,29 @@ impl Front {
         Ok(())
     }
 
+    /// Whether the page that asks, if it is one, may connect.
+    fn check_page(&self, policy: &Policy, headers: &HeaderMap, is_publisher: bool) -> Result<(), Refusal> {
+        // A header that is there and is no text, or is there twice, is no browser's; it must not pass for none.
+        let mut origins = headers.get_all(ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
+        let origin = origins.next().map(|first| if origins.next().is_none() { first } else { "?" });
+        if origin.is_none() && is_publisher {
+            return Ok(());
+        }
+        policy.origins.check(origin, self.host(headers)).map_err(|refused| {
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?self.address, "refused a page: {refused}"));
+            Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string())
+        })
+    }
+
+    /// The host that the client asked for, as the nearest trusted proxy tells it; a stranger's word does not count.
+    fn host<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let is_proxied = self.address.is_some_and(|peer| self.shared.gate.is_proxy(peer));
+        match headers.get_all("x-forwarded-host").iter().next_back().filter(|_| is_proxied) {
+            Some(forwarded) => forwarded.to_str().ok().and_then(|list| list.rsplit(',').next()).map(str::trim),
+            None => header(headers, HOST),
+        }
+    }
+
     /// A WebSocket of a browser, or of what speaks like one.
     fn client(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
         self.refuse_while_stopping()?;
@@ -190,33 +221,29 @@ impl Front {
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message).with(RETRY_AFTER, "1"));
         }
         let policy = self.shared.policy.load();
-        // A header that is there and is no text, or is there twice, is no browser's; it must not pass for none.
-        let mut origins = headers.get_all(ORIGIN).iter().map(|value| value.to_str().unwrap_or("?"));
-        let origin = origins.next().map(|first| if origins.next().is_none() { first } else { "?" });
-        if let Err(refused) = policy.origins.check(origin, header(headers, HOST)) {
-            warn!(address = ?self.address, "refused a page: {refused}");
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "forbidden", refused.to_string()));
-        }
         let credentials = self.credentials(headers);
         let token = token::of_request(&request, credentials.bearer);
         let publisher = match credentials.bearer {
-            Some(bearer) if bearer.starts_with(PUBLISHER_KEY_PREFIX) => self.authenticate(headers).map(|_| true)?,
-            Some(_) => false,
-            None => policy.publisher(credentials).is_ok(),
+            Some(bearer) if bearer.starts_with(PUBLISHER_KEY_PREFIX) => Some(self.authenticate(headers)?),
+            Some(_) => None,
+            None => policy.publisher(credentials).ok(),
         };
+        self.check_page(&policy, headers, publisher.is_some())?;
         let sender = self.address.map(|peer| {
             let forwarded = headers.get_all("x-forwarded-for");
             self.shared.gate.sender(peer, forwarded.iter().filter_map(|value| value.to_str().ok()))
         });
         let upgrade = Upgrade::check(&request, self.shared.config.compression.enabled)?;
+        let is_echo = request.uri().path() == ECHO;
         let outcome = self.take_admission()?.become_browser(sender).map_err(|full| {
-            warn!(address = ?sender, "refused a browser: {full}");
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?sender, "refused a browser: {full}"));
             Farewell { code: CloseCode::TooManyConnections, error: None }
         });
         // Signatures are verified only for those for whom there is room.
         let outcome = outcome.and_then(|admission| {
             let token = token.map(|token| self.verify(&token, &policy)).transpose()?;
-            Ok((Identity::Client { publisher, token }, admission))
+            let identity = if is_echo { Identity::Echo } else { Identity::Client { publisher, token } };
+            Ok((identity, admission))
         });
         Ok(upgrade.accept(request, &self.pending, outcome))
     }
@@ -245,16 +272,16 @@ impl Front {
                 "/publisher is not for browsers; a page connects to / and publishes through PHP",
             ));
         }
-        let name = self.authenticate(headers)?;
+        let grant = self.authenticate(headers)?;
         let upgrade = Upgrade::check(&request, false)?;
         let admission = self.take_admission()?.become_publisher().map_err(|full| {
-            warn!(address = ?self.address, "refused a publisher: {full}");
+            self.shared.refusals.log(Instant::now(), || warn!(address = ?self.address, "refused a publisher: {full}"));
             // The socket is counted no more, so it must not stay.
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", full.to_string())
                 .with(RETRY_AFTER, "1")
                 .with(CONNECTION, "close")
         })?;
-        let mut response = upgrade.accept(request, &self.pending, Ok((Identity::Publisher { name }, admission)));
+        let mut response = upgrade.accept(request, &self.pending, Ok((Identity::Publisher { grant }, admission)));
         // So that a publisher never repeats a command after its key is forgotten.
         let ttl = HeaderValue::from(self.shared.config.idempotency.ttl.as_secs());
         response.headers_mut().insert(HeaderName::from_static("realtime-key-ttl"), ttl);
@@ -262,23 +289,11 @@ impl Front {
     }
 
     async fn broadcast(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-        self.authenticate(request.headers())?;
+        let grant = self.authenticate(request.headers())?;
         self.has_published.store(true, Ordering::Relaxed);
         let body = self.body(request).await?;
-        let bad = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", message);
-        let text = std::str::from_utf8(&body).map_err(|_| bad("the body is not UTF-8"))?;
         self.shared.admission().await;
-        match publisher::execute_body(&self.shared, text).await {
-            Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
-            Replies::One(Reply::Refused(error)) => {
-                let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
-                Err(Refusal::new(status, error.code.as_str(), error.message))
-            }
-            Replies::Many(replies) => {
-                let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
-                Ok(json(StatusCode::OK, push::list(&texts)))
-            }
-        }
+        answer_body(&self.shared, &grant, &body).await
     }
 
     async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refusal> {
@@ -297,6 +312,23 @@ impl Front {
                 Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", format!("a broken body: {error}")))
             }
             Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "bad_request", "the body came too slowly")),
+        }
+    }
+}
+
+/// Carries out what a body holds.
+pub(super) async fn answer_body(shared: &Arc<Shared>, grant: &Grant, body: &[u8]) -> Result<Response<Body>, Refusal> {
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "bad_request", "the body is not UTF-8"))?;
+    match publisher::execute_body(shared, grant, text).await {
+        Replies::One(Reply::Done(text)) => Ok(json(StatusCode::OK, text)),
+        Replies::One(Reply::Refused(error)) => {
+            let status = StatusCode::from_u16(error.code.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+            Err(Refusal::new(status, error.code.as_str(), error.message))
+        }
+        Replies::Many(replies) => {
+            let texts: Vec<_> = replies.into_iter().map(Reply::into_text).collect();
+            Ok(json(StatusCode::OK, push::list(&texts)))
         }
     }
 }

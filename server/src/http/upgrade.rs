@@ -58,14 +58,14 @@ impl Pending {
         let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
             return tracing::error!("an upgraded socket is of another type than it was accepted with");
         };
-        let mut socket = match parts.io.into_inner().into_socket() {
+        let (mut socket, unread) = match parts.io.into_inner().into_socket() {
             Ok(socket) => socket,
             Err(error) => return debug!(%error, "a socket could not be handed over"),
         };
         match self.outcome {
             Ok((identity, admission)) => {
                 // Copied, since the buffer that hyper gives back would pin its whole 8 KiB.
-                let read = parts.read_buf.to_vec();
+                let read = [&parts.read_buf[..], &unread].concat();
                 shared.adopt(Arrival { socket, read, identity, deflate: self.deflate, admission });
             }
             Err(Farewell { code, error }) => {
@@ -75,6 +75,7 @@ impl Pending {
                 let words = [error, disconnect, ws::close_frame(Some(code))];
                 // A fresh socket has room for these few bytes; if not, the peer sees just the end.
                 let _ = socket.write_early(&words.concat());
+                socket.say_goodbye();
             }
         }
     }

@@ -17,9 +17,9 @@ use twox_hash::XxHash3_64;
 use crate::config::IdempotencyConfig;
 
 /// Commands of one process that are remembered.
-const WINDOW: usize = 1_024;
+pub const WINDOW: usize = 1_024;
 /// Channels and receivers that they may have named altogether.
-const MAX_SCOPES: usize = 64 * WINDOW;
+pub const MAX_SCOPES: usize = 64 * WINDOW;
 const STRIPES: usize = 64;
 
 /// What was answered the first time.

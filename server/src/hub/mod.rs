@@ -38,7 +38,7 @@ use self::presence::Leaving;
 use self::publish::Woken;
 
 pub use self::history::{Extent, Lost, Start};
-pub use self::keys::{KeyRefusal, Keyed, Keys, Outcome, fingerprint};
+pub use self::keys::{KeyRefusal, Keyed, Keys, MAX_SCOPES, Outcome, WINDOW, fingerprint};
 pub use self::members::Who;
 pub use self::publication::{AppId, Exclusion, Incoming, Kept, Payload, Publication, Stream, StreamName};
 pub use self::read::{Answer, Page, Portion, Pull};

@@ -15,6 +15,19 @@ fn no_origin_is_no_browser_and_passes() {
 }
 
 #[test]
+fn where_an_origin_is_required_none_does_not_pass() {
+    let strict = policy(&["https://app.example.com"]).requiring_one(true);
+    let refusal = strict.check(None, Some("rt.example.com")).unwrap_err().to_string();
+    assert_eq!(
+        refusal,
+        "what sends no Origin, and so is no browser, may not connect to host \"rt.example.com\"; require_origin = false \
+         admits it"
+    );
+    assert_eq!(strict.check(Some("https://app.example.com"), Some("rt.example.com")), Ok(()));
+    assert!(strict.check(Some(""), Some("rt.example.com")).is_err());
+}
+
+#[test]
 fn pages_on_this_machine_reach_it_on_any_port_by_any_name() {
     for page in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:5173", "http://LOCALHOST"] {
         for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "localhost", "Localhost:1"] {
@@ -66,6 +79,18 @@ fn a_listed_origin_is_equal_in_scheme_host_and_port() {
         "https://evilapp.example.com",
         "https://app.example.comevil.com",
         "https://app.example.com.",
+        "https://.app.example.com",
+        "https://app.example.com:80",
+        "https://app.example.com:",
+        "https://xapp.example.com",
+        "https://app-example.com",
+        "https://app.example.com%00.evil.com",
+        "https://app.example.com\0.evil.com",
+        "https://app.example.com\u{ff0e}evil.com",
+        "https:/app.example.com",
+        "//app.example.com",
+        "app.example.com",
+        "file://app.example.com",
         "https://app.example.com@evil.com",
         "https://evil.com/https://app.example.com",
         "https://app.example.com/",

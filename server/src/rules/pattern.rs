@@ -109,8 +109,12 @@ impl Pattern {
 
     /// Whether every name that `other` matches is surely matched by this one.
     pub fn covers(&self, other: &Self) -> bool {
-        let all_below = self.rest && self.after_user.is_none() && other.prefix.starts_with(&*self.prefix);
-        all_below || self == other
+        self.covers_all_from(&other.prefix) || self == other
+    }
+
+    /// Whether it matches every name that begins with `prefix`.
+    pub fn covers_all_from(&self, prefix: &str) -> bool {
+        self.rest && self.after_user.is_none() && prefix.starts_with(&*self.prefix)
     }
 
     /// Whether `name` has this shape, and whose it then is.

@@ -18,6 +18,7 @@ use super::wheel::{Key, Tick};
 use crate::Shared;
 use crate::directory::{Member, Place, Subscription};
 use crate::gate::Admission;
+use crate::grant::Grant;
 use crate::hub::Who;
 use crate::session::Session;
 use crate::ws::Decoder;
@@ -26,8 +27,12 @@ use crate::ws::Decoder;
 pub enum Peer {
     /// A browser, or what speaks like one.
     Client(RefCell<Session>),
+    /// A test, which is sent back what it says.
+    Echo,
     /// A publisher, whose frames may hold many commands.
     Publisher {
+        /// What it may publish.
+        grant: RefCell<Arc<Grant>>,
         /// Told when nothing waits for it any more; until then it is not read.
         cleared: Notify,
     },
@@ -42,9 +47,21 @@ pub enum Life {
     Closing {
         /// Since when.
         since: Tick,
-        /// The peer's close frame came too, so that nothing is left to wait for but the outbox.
-        by_both: bool,
+        /// What follows once the outbox is empty.
+        then: Then,
     },
+}
+
+/// What follows the last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// The peer's close frame is waited for.
+    Wait,
+    /// Only the end of what the peer sends is waited for: its close frame, which was none, may not be all, and ending both
+    /// directions would take the last word from it (RFC 6455 §7.1.1).
+    EndOutput,
+    /// The peer's close frame came, and nothing is waited for.
+    End,
 }
 
 /// One connection. What the fan-out looks at comes first, to lie in one cache line.
@@ -97,7 +114,7 @@ pub struct Parts {
     /// Whether it takes compressed messages.
     pub deflate: bool,
     /// The half that everybody writes to.
-    pub socket: WriteHalf,
+    pub(super) socket: WriteHalf,
     /// Its place in the limits.
     pub admission: Admission,
 }
@@ -168,7 +185,7 @@ impl Connection {
 
     /// Tells who waits for it that nothing waits in its outbox any more.
     fn announce_clear(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             cleared.notify_one();
         }
         if let Some(behind) = &*self.behind.borrow() {
@@ -178,7 +195,8 @@ impl Connection {
 
     /// Tells the budget what waits now.
     pub fn recount(&self) {
-        let now = if self.is_client() { self.waiting() + self.decoder.borrow().held() } else { 0 };
+        let held = || self.decoder.borrow().held() + self.socket.held();
+        let now = if self.is_client() { self.waiting() + held() } else { 0 };
         self.shared.budget.change(self.shard, self.counted.replace(now), now);
     }
 
@@ -193,22 +211,41 @@ impl Connection {
         self.life.get() == Life::Open
     }
 
-    /// Whether it is pinged, welcomed and told why it is closed.
+    /// Whether it is pinged, limited as browsers are, and told why it is closed.
     pub fn is_client(&self) -> bool {
-        matches!(self.peer, Peer::Client(_))
+        matches!(self.peer, Peer::Client(_) | Peer::Echo)
     }
 
     /// Whether it may publish: on `/publisher`, or as a client that presented the key.
     pub fn publishes(&self) -> bool {
         match &self.peer {
-            Peer::Client(session) => session.borrow().is_publisher(),
+            Peer::Client(session) => session.borrow().publisher().is_some(),
+            Peer::Echo => false,
             Peer::Publisher { .. } => true,
+        }
+    }
+
+    /// What it may publish.
+    pub fn grant(&self) -> Option<Arc<Grant>> {
+        match &self.peer {
+            Peer::Client(session) => session.borrow().publisher().cloned(),
+            Peer::Echo => None,
+            Peer::Publisher { grant, .. } => Some(grant.borrow().clone()),
+        }
+    }
+
+    /// What it may publish has changed.
+    pub fn set_grant(&self, new: Arc<Grant>) {
+        match &self.peer {
+            Peer::Client(session) => session.borrow_mut().set_publisher(new),
+            Peer::Echo => {}
+            Peer::Publisher { grant, .. } => *grant.borrow_mut() = new,
         }
     }
 
     /// Waits until nothing waits for a publisher; a client is not waited for.
     pub async fn cleared(&self) {
-        if let Peer::Publisher { cleared } = &self.peer {
+        if let Peer::Publisher { cleared, .. } = &self.peer {
             while !self.is_clear() {
                 cleared.notified().await;
             }
@@ -270,6 +307,15 @@ impl Connection {
         self.outbox.borrow().as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
+    /// All is said.
+    pub fn go_on(&self, then: Then) {
+        match then {
+            Then::Wait => {}
+            Then::EndOutput => self.socket.end_output(),
+            Then::End => self.shutdown(),
+        }
+    }
+
     /// Ends it; the reading task cleans up.
     pub fn shutdown(&self) {
         self.socket.shutdown();
@@ -277,7 +323,7 @@ impl Connection {
 
     /// Whether a task that flushes is to be started.
     pub fn needs_flush(&self) -> bool {
-        !self.is_clear() && !self.flushing.replace(true)
+        (!self.is_clear() || self.socket.is_sending()) && !self.flushing.replace(true)
     }
 
     /// Writes what waits, as the kernel takes it, and ends when nothing does. Who takes nothing for too long is given up.
@@ -298,8 +344,11 @@ impl Connection {
                 }
             }
             let mut slot = self.outbox.borrow_mut();
-            let Some(outbox) = slot.as_mut() else { return };
-            match outbox.flush(|slices| self.socket.try_write_vectored(slices)) {
+            let flushed = match slot.as_mut() {
+                Some(outbox) => outbox.flush(|slices| self.socket.try_write_vectored(slices)),
+                None => self.socket.flush(),
+            };
+            match flushed {
                 Ok(Flushed::Blocked) => {
                     drop(slot);
                     self.recount();
@@ -309,8 +358,8 @@ impl Connection {
                     drop(slot);
                     self.recount();
                     self.announce_clear();
-                    if matches!(self.life.get(), Life::Closing { by_both: true, .. }) {
-                        self.shutdown();
+                    if let Life::Closing { then, .. } = self.life.get() {
+                        self.go_on(then);
                     }
                     return;
                 }

@@ -24,7 +24,7 @@ use crate::config::CompressionConfig;
 use crate::hub::{Publication, Stream};
 use crate::inbox::{Inbox, Item, MEASURE_SIZE};
 use crate::rules::Overflow;
-use crate::ws::{self, Deflate, Violation};
+use crate::ws::{self, Deflate, Kind, Violation};
 
 /// Sockets written in one turn.
 const SLICE: usize = 256;
@@ -47,7 +47,7 @@ impl Compression {
 
     /// The frame for receivers of compressed messages: compressed once, by the shard that first needs it.
     fn frame<'p>(&self, publication: &'p Publication) -> &'p Bytes {
-        publication.deflated(self.min_size, |text| self.deflate.borrow_mut().frame(text))
+        publication.deflated(self.min_size, |text| self.deflate.borrow_mut().frame(Kind::Text, text))
     }
 
     /// The frame for one receiver.
@@ -55,10 +55,16 @@ impl Compression {
         if deflate { self.frame(publication) } else { publication.frame() }
     }
 
-    /// The text of a compressed message of at most `max` bytes.
-    pub(super) fn inflate(&self, message: &[u8], max: usize) -> Result<String, Violation> {
-        let bytes = self.deflate.borrow_mut().inflate(message, max)?;
-        String::from_utf8(bytes).map_err(|_| Violation::Utf8)
+    /// A message for one receiver.
+    pub(super) fn message(&self, kind: Kind, message: &[u8], deflate: bool) -> Bytes {
+        let is_worth_it = deflate && message.len() >= self.min_size;
+        let deflated = is_worth_it.then(|| self.deflate.borrow_mut().frame(kind, message)).flatten();
+        deflated.unwrap_or_else(|| ws::message_frame(kind, message))
+    }
+
+    /// What is in a compressed message, at most `max` bytes.
+    pub(super) fn inflate(&self, message: &[u8], max: usize) -> Result<Vec<u8>, Violation> {
+        self.deflate.borrow_mut().inflate(message, max)
     }
 }
 

@@ -6,9 +6,11 @@ mod channel;
 mod command;
 mod connection;
 mod fanout;
+mod grants;
 mod outbox;
 mod read;
 mod round;
+mod secure;
 mod share;
 #[cfg(test)]
 mod simulation;
@@ -30,9 +32,10 @@ use tracing::debug;
 
 use self::catch_up::CatchUp;
 use self::channel::{CATCHING_UP, Channel, Subscriber};
-use self::connection::{Connection, Life, Parts, Peer};
+use self::connection::{Connection, Life, Parts, Peer, Then};
 use self::fanout::Compression;
 use self::outbox::{Class, Written};
+use self::secure::Buffers;
 use self::slots::Slots;
 use self::wheel::{Key, Tick, Wheel, tick_for, ticks};
 use crate::Shared;
@@ -44,6 +47,7 @@ use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
 use crate::ws;
 
+pub use self::secure::SecureSocket;
 pub use self::socket::Socket;
 
 /// How long a closed connection may take to hear of it.
@@ -67,6 +71,8 @@ pub struct Arrival {
 pub enum Order {
     /// A new connection.
     Adopt(Box<Arrival>),
+    /// The policy is another one: see whose key is gone.
+    RenewGrants,
     /// Close all connections and end.
     Stop,
 }
@@ -83,6 +89,8 @@ pub struct Shard {
     wheel: RefCell<Wheel>,
     /// All connections read into this one buffer.
     scratch: RefCell<Box<[u8]>>,
+    /// What TLS needs besides, for all connections.
+    buffers: Rc<Buffers>,
     compression: Compression,
     started: Instant,
     tick: Duration,
@@ -120,6 +128,7 @@ impl Shard {
             passing: Cell::new(None),
             wheel: RefCell::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            buffers: Rc::default(),
             started: Instant::now(),
             now: Cell::new(0),
             generation: Cell::new(0),
@@ -129,10 +138,13 @@ impl Shard {
         let fan_out = spawn_local(shard.clone().fan_out());
         let keep_time = spawn_local(shard.clone().keep_time());
         let obey = async {
-            while let Some(Order::Adopt(arrival)) = orders.recv().await {
-                shard.adopt(*arrival);
+            loop {
+                match orders.recv().await {
+                    Some(Order::Adopt(arrival)) => shard.adopt(*arrival),
+                    Some(Order::RenewGrants) => shard.renew_grants(),
+                    Some(Order::Stop) | None => break shard.stop().await,
+                }
             }
-            shard.stop().await;
         };
         tokio::select! {
             () = obey => {}
@@ -158,8 +170,9 @@ impl Shard {
                 let id = self.shared.directory.id(place);
                 Some(ws::text_frame(&push::welcome(&id, self.config.ping_interval.as_secs())))
             }
-            Identity::Publisher { name } => {
-                debug!(publisher = %name, "publisher connected");
+            Identity::Echo => None,
+            Identity::Publisher { grant } => {
+                debug!(publisher = grant.name(), "publisher connected");
                 None
             }
         };
@@ -167,14 +180,19 @@ impl Shard {
             Some(frame) => socket.write_early(frame).unwrap_or(frame.len()),
             None => 0,
         };
-        let halves = match socket.into_halves() {
+        let halves = match socket.into_halves(&self.buffers) {
             Ok(halves) => halves,
             Err(error) => return debug!(%error, "a socket could not be taken over"),
         };
         let member = Arc::new(Member::new(tag));
         let (peer, token) = match identity {
-            Identity::Client { publisher, token } => (Peer::Client(RefCell::new(Session::new(publisher))), token),
-            Identity::Publisher { .. } => (Peer::Publisher { cleared: Notify::new() }, None),
+            Identity::Client { publisher, token } => {
+                (Peer::Client(RefCell::new(Session::new(publisher, admission.origin()))), token)
+            }
+            Identity::Echo => (Peer::Echo, None),
+            Identity::Publisher { grant } => {
+                (Peer::Publisher { grant: RefCell::new(grant), cleared: Notify::new() }, None)
+            }
         };
         let parts = Parts { key, member: member.clone(), peer, deflate, socket: halves.1, admission };
         let connection = Rc::new(Connection::new(parts, self.shared.clone(), self.index, self.now.get()));
@@ -182,9 +200,11 @@ impl Shard {
         self.shared.directory.enter(self.index, key.slot, member);
         if let Some(frame) = first.filter(|frame| written < frame.len()) {
             connection.queue_early(frame, written);
-            self.start_flush(&connection);
         }
+        self.start_flush(&connection);
         self.plan(&connection, self.now.get() + ticks(self.config.ping_interval, self.tick));
+        // Its key may have been taken away since the front looked.
+        self.renew_grant(&connection);
         self.begin(&connection, token.map(|token| *token));
         if !read.is_empty() {
             self.on_bytes(&connection, &mut read);
@@ -348,17 +368,16 @@ impl Shard {
             words.extend_from_slice(&ws::text_frame(&push::disconnect(code, reason, after)));
         }
         words.extend_from_slice(&ws::close_frame_because(code, reason.unwrap_or(code.reason())));
-        self.last_words(connection, &words.into(), false);
+        self.last_words(connection, &words.into(), Then::Wait);
     }
 
     /// Queues what ends with a close frame; nothing is sent after it.
-    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, by_both: bool) {
+    fn last_words(self: &Rc<Self>, connection: &Rc<Connection>, words: &Bytes, then: Then) {
         let written = connection.send(words, 0, Class::Control, usize::MAX);
-        connection.life.set(Life::Closing { since: self.now.get(), by_both });
+        connection.life.set(Life::Closing { since: self.now.get(), then });
         match written {
-            Written::Out if by_both => connection.shutdown(),
+            Written::Out => connection.go_on(then),
             Written::Dead => connection.shutdown(),
-            Written::Out => {}
             Written::Blocked | Written::Queued | Written::Full | Written::Behind(_) => self.start_flush(connection),
         }
         self.unsubscribe_all(connection);

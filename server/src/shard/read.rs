@@ -10,12 +10,13 @@ use tokio::io::ReadBuf;
 use tracing::debug;
 
 use super::Shard;
-use super::connection::{Connection, Life, Peer};
+use super::connection::{Connection, Life, Peer, Then};
 use super::outbox::Class;
+use super::secure::Secure;
 use super::socket::ReadHalf;
 use crate::publisher;
-use crate::ws::{self, Event, Limits};
-
+use crate::tls::Received;
+use crate::ws::{self, Event, Kind, Limits, Violation};
 /// How a turn of reading ended.
 enum Turn {
     /// The scratch buffer was full: there may be more, after the others' turn.
@@ -67,7 +68,8 @@ impl Shard {
         std::future::poll_fn(|cx| {
             // Borrowed only while there is something in it: the buffer is the shard's, not the connection's.
             let mut scratch = self.scratch.borrow_mut();
-            let mut buffer = ReadBuf::new(&mut scratch);
+            let kept = half.put_back(&mut scratch);
+            let mut buffer = ReadBuf::new(&mut scratch[kept..]);
             match half.poll_read(cx, &mut buffer) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(_)) => return Poll::Ready(Turn::End),
@@ -76,12 +78,50 @@ impl Shard {
             let full = buffer.remaining() == 0;
             let n = buffer.filled().len();
             if n == 0 {
+                if let ReadHalf::Secure(..) = half {
+                    // The messages have ends of their own, so nothing that was cut off passes for whole.
+                    debug!("a connection ended without close_notify");
+                }
                 return Poll::Ready(Turn::End);
             }
-            self.on_bytes(connection, &mut scratch[..n]);
-            Poll::Ready(if full { Turn::More } else { Turn::Drained })
+            let is_open = match half {
+                ReadHalf::Tcp(_) | ReadHalf::Unix(_) => {
+                    self.on_bytes(connection, &mut scratch[..n]);
+                    true
+                }
+                ReadHalf::Secure(_, secure) => self.on_records(connection, secure, &mut scratch[..kept + n]),
+            };
+            Poll::Ready(match (is_open, full) {
+                (false, _) => Turn::End,
+                (true, true) => Turn::More,
+                (true, false) => Turn::Drained,
+            })
         })
         .await
+    }
+
+    /// Decrypts what arrived and deals with it. Returns whether more may come.
+    fn on_records(self: &Rc<Self>, connection: &Rc<Connection>, secure: &Secure, records: &mut [u8]) -> bool {
+        let held = secure.held();
+        let mut plaintext = self.buffers.plaintext.borrow_mut();
+        plaintext.clear();
+        let received = secure.decrypt(records, &mut plaintext);
+        if held > 0 || secure.held() > 0 {
+            connection.recount();
+            self.check_budget();
+            self.start_flush(connection);
+        }
+        if !plaintext.is_empty() {
+            self.on_bytes(connection, &mut plaintext);
+        }
+        match received {
+            Ok(Received::Open) => true,
+            Ok(Received::Closed) => false,
+            Err(error) => {
+                debug!(%error, "a peer broke the rules of TLS");
+                false
+            }
+        }
     }
 
     /// Deals with what arrived.
@@ -92,10 +132,11 @@ impl Shard {
         let was_unfinished = decoder.unfinished_since(self.now.get()).is_some();
         let mut replies = Replies::default();
         let mut end = None;
-        let mut inflated = Ok(());
+        let mut refused = Ok(());
         let limits = Limits {
             max_message: if connection.is_client() { self.config.max_message } else { publisher::MAX_FRAME },
             deflate: connection.deflate,
+            binary: matches!(connection.peer, Peer::Echo),
         };
         let decoded = decoder.decode(bytes, limits, &mut |event| {
             // What comes after the last word is dropped; only the peer's own close frame still counts.
@@ -104,16 +145,20 @@ impl Shard {
             }
             match event {
                 Event::Text(text) => end = self.on_text(connection, text, &mut replies),
-                Event::Deflated(message) => match self.compression.inflate(message, limits.max_message) {
-                    Ok(text) => end = self.on_text(connection, &text, &mut replies),
-                    Err(violation) => {
-                        inflated = Err(violation);
-                        return ControlFlow::Break(());
+                Event::Binary(bytes) => end = self.echo(connection, Kind::Binary, bytes, &mut replies),
+                Event::Deflated(kind, message) => {
+                    let inflated = self.compression.inflate(message, limits.max_message);
+                    match inflated.and_then(|bytes| self.on_inflated(connection, kind, &bytes, &mut replies)) {
+                        Ok(told) => end = told,
+                        Err(violation) => {
+                            refused = Err(violation);
+                            return ControlFlow::Break(());
+                        }
                     }
-                },
+                }
                 Event::Ping(payload) => replies.frame(&ws::pong_frame(payload)),
                 Event::Pong => {}
-                Event::Close(with_code) => end = Some(End::ByPeer { with_code }),
+                Event::Close(with_code) => end = Some(End::ByPeer(with_code.then_some(CloseCode::Normal), Then::End)),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -123,9 +168,14 @@ impl Shard {
             connection.recount();
             self.check_budget();
         }
-        if let Err(violation) = decoded.map(drop).and(inflated) {
+        if let Err(violation) = decoded.map(drop).and(refused) {
             debug!(%violation, "a peer broke the protocol");
-            end = Some(End::ByUs(violation.close_code()));
+            end = Some(match violation {
+                Violation::Close(_) | Violation::CloseReason => {
+                    End::ByPeer(violation.close_code().into(), Then::EndOutput)
+                }
+                _ => End::ByUs(violation.close_code()),
+            });
         }
         self.settle(connection, replies, end);
     }
@@ -139,15 +189,39 @@ impl Shard {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
             Some(End::Revoked) => self.close_with(connection, CloseCode::TokenExpired, Some(REVOKED), None),
-            Some(End::ByPeer { with_code }) => self.on_peer_close(connection, with_code),
+            Some(End::ByPeer(answer, then)) => self.on_peer_close(connection, answer, then),
         }
+    }
+
+    fn on_inflated(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        kind: Kind,
+        bytes: &[u8],
+        replies: &mut Replies,
+    ) -> Result<Option<End>, Violation> {
+        Ok(match kind {
+            Kind::Text => self.on_text(connection, std::str::from_utf8(bytes).map_err(|_| Violation::Utf8)?, replies),
+            Kind::Binary => self.echo(connection, kind, bytes, replies),
+        })
+    }
+
+    /// Sends a test's message back.
+    fn echo(&self, connection: &Connection, kind: Kind, message: &[u8], replies: &mut Replies) -> Option<End> {
+        if replies.0.len() > self.config.outbox_max {
+            return Some(End::ByUs(CloseCode::SlowConsumer));
+        }
+        replies.frame(&self.compression.message(kind, message, connection.deflate));
+        None
     }
 
     fn on_text(self: &Rc<Self>, connection: &Rc<Connection>, text: &str, replies: &mut Replies) -> Option<End> {
         match &connection.peer {
             Peer::Client(session) => self.on_command(connection, session, text, replies),
-            Peer::Publisher { .. } => {
-                if let Some(reply) = publisher::execute_frame(&self.shared, text, connection.place()) {
+            Peer::Echo => self.echo(connection, Kind::Text, text.as_bytes(), replies),
+            Peer::Publisher { grant, .. } => {
+                let grant = grant.borrow();
+                if let Some(reply) = publisher::execute_frame(&self.shared, &grant, text, connection.place()) {
                     replies.text(&reply);
                 }
                 None
@@ -155,14 +229,13 @@ impl Shard {
         }
     }
 
-    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, with_code: bool) {
+    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, answer: Option<CloseCode>, then: Then) {
         match connection.life.get() {
             Life::Open => {
-                let answer = ws::close_frame(with_code.then_some(CloseCode::Normal));
-                self.last_words(connection, &answer, true);
+                self.last_words(connection, &ws::close_frame(answer), then);
             }
             Life::Closing { since, .. } => {
-                connection.life.set(Life::Closing { since, by_both: true });
+                connection.life.set(Life::Closing { since, then: Then::End });
                 if connection.is_clear() {
                     connection.shutdown();
                 }
@@ -175,11 +248,12 @@ impl Shard {
 pub(super) const REVOKED: &str = "token revoked";
 
 /// Why a connection ends.
+#[derive(Clone, Copy)]
 pub(super) enum End {
     /// The server's decision.
     ByUs(CloseCode),
     /// The token by which it has its user was revoked.
     Revoked,
-    /// The peer's close frame, with a code or without.
-    ByPeer { with_code: bool },
+    /// The peer's close frame, and what it is answered with.
+    ByPeer(Option<CloseCode>, Then),
 }

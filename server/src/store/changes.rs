@@ -13,12 +13,14 @@ pub(super) enum Table {
     Keys,
     /// Number, in the order of arrival → time and key: which keys end next.
     KeyLog,
+    /// Process and number, in the order of arrival → what it has sent.
+    Sent,
 }
 
 impl Table {
     /// All, in the order of their numbers.
-    pub(super) const ALL: [Self; 5] = [Self::Meta, Self::Streams, Self::Publications, Self::Keys, Self::KeyLog];
-    const COUNT: u8 = Self::ALL.len() as u8;
+    pub(super) const ALL: [Self; 6] =
+        [Self::Meta, Self::Streams, Self::Publications, Self::Keys, Self::KeyLog, Self::Sent];
 
     /// Its name in the file.
     pub(super) fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Table {
             Self::Publications => "publications",
             Self::Keys => "keys",
             Self::KeyLog => "key_log",
+            Self::Sent => "sent",
         }
     }
 }
@@ -44,15 +47,33 @@ pub(super) struct Changes {
 
 impl Changes {
     const HEAD: usize = 9;
+    /// Tables that journals of format 1 know: their number says that a row is written, this much more that it is
+    /// removed. Later tables come behind, so that such a journal can still be read.
+    const FIRST_TABLES: u8 = 5;
 
     /// Writes a row.
     pub(super) fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        self.push(table as u8, key, value);
+        self.push(Self::kind(table, false), key, value);
     }
 
     /// Removes a row.
     pub(super) fn delete(&mut self, table: Table, key: &[u8]) {
-        self.push(table as u8 + Table::COUNT, key, &[]);
+        self.push(Self::kind(table, true), key, &[]);
+    }
+
+    fn kind(table: Table, is_removed: bool) -> u8 {
+        let (first, number) = (Self::FIRST_TABLES, table as u8);
+        if number < first { number + u8::from(is_removed) * first } else { number * 2 + u8::from(is_removed) }
+    }
+
+    /// Table and whether the row is removed.
+    fn parse_kind(kind: u8) -> Option<(Table, bool)> {
+        let (first, table) = (Self::FIRST_TABLES, |number: u8| Table::ALL.get(usize::from(number)).copied());
+        if kind < 2 * first {
+            Some((table(kind % first)?, kind >= first))
+        } else {
+            Some((table(kind / 2)?, !kind.is_multiple_of(2)))
+        }
     }
 
     fn push(&mut self, kind: u8, key: &[u8], value: &[u8]) {
@@ -91,9 +112,9 @@ pub(super) fn parse(mut rest: &[u8]) -> impl Iterator<Item = Change<'_>> {
         let length = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize;
         let (key, after) = after.split_at_checked(length(1))?;
         let (value, after) = after.split_at_checked(length(5))?;
-        let table = *Table::ALL.get(usize::from(head[0] % Table::COUNT))?;
+        let (table, is_removed) = Changes::parse_kind(head[0])?;
         rest = after;
-        Some((table, key, (head[0] < Table::COUNT).then_some(value)))
+        Some((table, key, (!is_removed).then_some(value)))
     })
 }
 
@@ -110,5 +131,18 @@ mod tests {
         assert_eq!(changes.iter().collect::<Vec<_>>(), expected);
         let cut = &changes.as_bytes()[..changes.as_bytes().len() - 1];
         assert_eq!(parse(cut).collect::<Vec<_>>(), expected[..1]);
+    }
+
+    #[test]
+    fn what_is_done_to_tables_looks_in_the_journal_as_it_did_in_format_1() {
+        for (index, table) in Table::ALL.into_iter().enumerate() {
+            let mut changes = Changes::default();
+            changes.put(table, b"a", b"b");
+            changes.delete(table, b"a");
+            let kinds = [changes.as_bytes()[0], changes.as_bytes()[Changes::HEAD + 2]];
+            let expected = if table == Table::Sent { [10, 11] } else { [index as u8, index as u8 + 5] };
+            assert_eq!(kinds, expected, "{table:?}");
+            assert_eq!(changes.iter().collect::<Vec<_>>(), [(table, &b"a"[..], Some(&b"b"[..])), (table, b"a", None)]);
+        }
     }
 }

@@ -73,7 +73,7 @@ impl Database {
         redb::Builder::new().set_cache_size(CACHE).set_check_integrity_on_open(verify).create_with_backend(backend)
     }
 
-    /// Makes the tables of a new file.
+    /// As [`Self::commit`]; makes the tables that are not there.
     pub(super) fn create_tables(&self, changes: &Changes) -> Result<(), Failure> {
         self.write(Durability::Immediate, Table::ALL.into_iter(), changes)
     }

@@ -20,7 +20,7 @@ pub(super) struct Directory {
 impl Directory {
     /// Creates it if need be, and locks it.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let failed = |error: io::Error| OpenError::Directory(path.to_owned(), error);
+        let failed = |error: io::Error| OpenError::directory(path, error);
         if !path.try_exists().map_err(failed)? {
             create_directory(path).map_err(failed)?;
         }

@@ -5,8 +5,11 @@ use super::database::View;
 use super::failure::Failure;
 use super::record;
 
-/// Of the layout of tables and rows; a store of another version is refused.
-pub(super) const VERSION: u64 = 1;
+/// Of the layout of tables and rows; a store of a later version is refused. Format 1 had no table of what processes have
+/// sent: their keys were among those of applications, where they are found until they end.
+pub(super) const VERSION: u64 = 2;
+/// The oldest that is read, and made one of this version by that.
+pub(super) const OLDEST: u64 = 1;
 
 pub(super) const FORMAT: &[u8] = b"format";
 pub(super) const EPOCH: &[u8] = b"epoch";
@@ -71,6 +74,7 @@ pub(super) fn create(changes: &mut Changes, epoch: &str, counters: &[u8]) {
 
 /// What a run begins with.
 pub(super) fn begin(changes: &mut Changes, epoch: &str, run: &Run) {
+    changes.put(Table::Meta, FORMAT, &record::numbers([VERSION]));
     changes.put(Table::Meta, EPOCH, epoch.as_bytes());
     changes.put(Table::Meta, RUNNING, &run.to_bytes());
     changes.delete(Table::Meta, BACKUP);

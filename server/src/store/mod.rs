@@ -21,6 +21,7 @@ mod queue;
 mod read;
 mod record;
 mod state;
+mod windows;
 mod writer;
 
 use std::ops::RangeInclusive;
@@ -29,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use realtime_protocol::ConnectionId;
+use realtime_protocol::{ConnectionId, IdempotencyKey};
 
 use crate::hub::{Payload, Stream};
 
@@ -76,7 +77,7 @@ pub struct Key {
     /// Who publishes.
     pub origin: Box<str>,
     /// What they call it.
-    pub key: Box<str>,
+    pub key: IdempotencyKey,
     /// Of all that is published under the key: the same key with another digest is refused.
     pub digest: u64,
 }

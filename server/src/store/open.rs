@@ -33,6 +33,8 @@ pub enum OpenError {
     Version(PathBuf, u64),
     /// The file is something else.
     Foreign(PathBuf),
+    /// There is no room for what a start writes.
+    Full(PathBuf),
     /// The file cannot be read or written; says why.
     Failed(PathBuf, String),
 }
@@ -50,7 +52,8 @@ impl std::fmt::Display for OpenError {
             ),
             Self::Version(path, found) => write!(
                 f,
-                "{}: written in format {found}, and this version reads format {}; run the version that wrote it, or \
+                "{}: written in format {found}, and this version reads up to format {}; run the version that wrote \
+                 it, or \
                  move the file away to begin with an empty store",
                 path.display(),
                 meta::VERSION
@@ -60,6 +63,9 @@ impl std::fmt::Display for OpenError {
                 "{}: this is no store of realtime-server; move it away, or choose another data_dir",
                 path.display()
             ),
+            Self::Full(path) => {
+                write!(f, "{}: the disk is full; make room, and start the server again", path.display())
+            }
             Self::Failed(path, why) => write!(
                 f,
                 "{}: {why}; check the disk, restore a backup, or move the file away to begin with an empty store",
@@ -70,6 +76,16 @@ impl std::fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// Of the directory itself.
+    pub(super) fn directory(path: &Path, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(path.to_owned()),
+            _ => Self::Directory(path.to_owned(), error),
+        }
+    }
+}
 
 /// A store that is open and does nothing yet.
 pub struct Opened {
@@ -96,6 +112,7 @@ pub fn open_in(options: &Options, environment: &Arc<dyn Environment>) -> Result<
         Refusal::Damaged => OpenError::Failed(path, "the file is damaged".to_owned()),
         Refusal::Version(found) => OpenError::Version(path, found),
         Refusal::Foreign => OpenError::Foreign(path),
+        Refusal::Failed(Failure::Full) => OpenError::Full(path),
         Refusal::Failed(failure) => OpenError::Failed(path, failure.to_string()),
     })
 }
@@ -120,6 +137,7 @@ impl From<DatabaseError> for Refusal {
             DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 Self::Foreign
             }
+            DatabaseError::Storage(StorageError::Io(error)) => Self::Failed(error.into()),
             DatabaseError::UpgradeRequired(found) => Self::Version(u64::from(found)),
             error => Self::Failed(Failure::Other(error.to_string())),
         }
@@ -145,7 +163,8 @@ fn open_locked(options: &Options, environment: &Arc<dyn Environment>, directory:
     let journal = take_journal(&database, environment, unclean)?;
     let mut changes = Changes::default();
     meta::begin(&mut changes, &epoch, &run);
-    database.commit(&changes)?;
+    // A store of an older format lacks some.
+    database.create_tables(&changes)?;
     database.with_directory(Directory::forget_failed_sync)?;
     // Only now that what it held is synced may it go.
     let journal = match options.sync {
@@ -182,7 +201,7 @@ fn look(database: &Database) -> Result<Past, Refusal> {
     }
     let format = view.get(Table::Meta, meta::FORMAT)?.ok_or(Refusal::Foreign)?;
     match record::parse_numbers(&format)? {
-        [meta::VERSION] => Ok(Past::load(&view)?),
+        [meta::OLDEST..=meta::VERSION] => Ok(Past::load(&view)?),
         [other] => Err(Refusal::Version(other)),
     }
 }

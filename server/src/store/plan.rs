@@ -1,17 +1,22 @@
 //! The decisions of a group: who is a retry, who gets which offset, what goes. Nothing is changed by planning, so a
 //! group that fails has given nothing away.
 
+mod keys;
+
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use realtime_protocol::IdempotencyKey;
+
 use super::changes::{Changes, Table};
 use super::database::View;
 use super::failure::Failure;
-use super::record::{self, KeyRow};
+use super::record;
 use super::state::{Counters, Place, State};
-use super::{Kept, Key, Retention, Write, WriteError, Written, meta};
-use crate::hub::Stream;
+use super::windows::{Drafts, Process};
+use super::{Kept, Retention, Write, WriteError, Written, meta};
+use crate::hub::{Stream, fingerprint};
 
 /// Keys, and publications, that a group removes for their age: so many that it stays short, so few that load does
 /// not outrun it, since a group adds what it brings on top.
@@ -46,6 +51,7 @@ pub(super) enum Answer {
 pub(super) struct Published {
     pub(super) stream: Arc<Stream>,
     pub(super) kept: Kept,
+    /// It has an application's key.
     pub(super) has_key: bool,
 }
 
@@ -64,6 +70,7 @@ pub(super) struct Plan {
     pub(super) changes: Changes,
     pub(super) counters: Counters,
     pub(super) key_due: Option<u64>,
+    pub(super) windows: Drafts,
     pub(super) touched: HashMap<Arc<Stream>, Touched>,
     pub(super) published: Vec<Published>,
     pub(super) trimmed: Vec<(Arc<Stream>, u64)>,
@@ -83,6 +90,7 @@ pub(super) fn plan(
     let plan = Plan { counters, key_due: state.key_due, ..Plan::default() };
     let mut planner = Planner { state, view, limits, plan, keys: HashMap::new() };
     planner.expire_keys(SLICE + writes.len())?;
+    planner.expire_windows(SLICE + writes.len());
     let answers = writes.iter().map(|write| planner.write(write)).collect::<Result<_, _>>()?;
     planner.expire_publications(SLICE + writes.len())?;
     Ok((planner.finish(), answers))
@@ -93,7 +101,7 @@ struct Planner<'a> {
     view: &'a View<'a>,
     limits: Limits,
     plan: Plan,
-    /// The keys of this group: publication and digest.
+    /// The applications' keys of this group: publication and digest.
     keys: HashMap<Vec<u8>, (usize, u64)>,
 }
 
@@ -121,53 +129,19 @@ impl Planner<'_> {
     }
 
     fn write(&mut self, write: &Write) -> Result<Answer, Failure> {
-        let index = self.plan.published.len();
-        let mut key = None;
-        if let Some(given) = &write.key {
-            let bytes = record::key(&write.stream, given);
-            if let Some(answer) = self.known(&bytes, given)? {
-                return Ok(answer);
+        match &write.key {
+            None => {
+                self.append(write);
             }
-            let Counters { first_key, next_key, made_keys, .. } = self.plan.counters;
-            if !record::is_made(&bytes) && next_key - first_key - made_keys >= self.limits.max_keys {
-                return Ok(Answer::Settled(Err(WriteError::TooManyKeys)));
-            }
-            key = Some((bytes, given.digest));
+            Some(key) => match &key.key {
+                IdempotencyKey::Application(_) => return self.write_once(write, key),
+                IdempotencyKey::Made { prefix, counter } => {
+                    let sent = (*counter, fingerprint(&[&record::stream(&write.stream)]));
+                    return self.write_sent(write, key, Process::new(&key.origin, *prefix), sent);
+                }
+            },
         }
-        let offset = self.append(write);
-        let has_key = key.is_some();
-        if let Some((bytes, digest)) = key {
-            self.add_key(&bytes, digest, offset);
-            self.keys.insert(bytes, (index, digest));
-        }
-        self.plan.published[index].has_key = has_key;
-        Ok(Answer::Published(index))
-    }
-
-    /// The answer to a key that is taken.
-    fn known(&self, bytes: &[u8], key: &Key) -> Result<Option<Answer>, Failure> {
-        if let Some(&(index, digest)) = self.keys.get(bytes) {
-            return Ok(Some(if digest == key.digest { Answer::Joined(index) } else { Answer::Conflict }));
-        }
-        let Some(row) = self.view.get(Table::Keys, bytes)? else { return Ok(None) };
-        let row = KeyRow::parse(&row)?;
-        if row.at.saturating_add(self.limits.key_ttl) <= self.now() {
-            return Ok(None);
-        }
-        Ok(Some(Answer::Settled(if row.digest == key.digest {
-            Ok(Written { offset: row.offset, receivers: self.state.receivers(row.number), duplicate: true })
-        } else {
-            Err(WriteError::KeyConflict)
-        })))
-    }
-
-    fn add_key(&mut self, bytes: &[u8], digest: u64, offset: u64) {
-        let (at, number) = (self.now(), self.plan.counters.next_key);
-        self.plan.counters.next_key += 1;
-        self.plan.counters.made_keys += u64::from(record::is_made(bytes));
-        self.plan.changes.put(Table::Keys, bytes, &KeyRow { digest, offset, at, number }.to_bytes());
-        self.plan.changes.put(Table::KeyLog, &record::numbers([number]), &record::logged_key(at, bytes));
-        self.plan.key_due.get_or_insert(at.saturating_add(self.limits.key_ttl));
+        Ok(Answer::Published(self.plan.published.len() - 1))
     }
 
     /// Adds a publication to its stream and trims that by size; returns the offset.
@@ -206,39 +180,6 @@ impl Planner<'_> {
         let Counters { floor, next_stream, .. } = &mut self.plan.counters;
         *next_stream += 1;
         Place { id: *next_stream, top: *floor, first: *floor + 1, ttl: None, due: None }
-    }
-
-    fn expire_keys(&mut self, most: usize) -> Result<(), Failure> {
-        let (now, ttl) = (self.now(), self.limits.key_ttl);
-        if self.plan.key_due.is_none_or(|due| due > now) {
-            return Ok(());
-        }
-        let (mut old, mut next) = (Vec::new(), None);
-        let from = record::numbers([self.plan.counters.first_key]);
-        self.view.each(Table::KeyLog, from.as_slice()..=&[u8::MAX; 8], |_, row| {
-            let (at, key) = record::parse_logged_key(row)?;
-            let due = at.saturating_add(ttl);
-            if due > now || old.len() == most {
-                next = Some(due);
-                return Ok(ControlFlow::Break(()));
-            }
-            old.push(key.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for key in old {
-            let number = self.plan.counters.first_key;
-            self.plan.changes.delete(Table::KeyLog, &record::numbers([number]));
-            // After its end a key may have been given again.
-            let row = self.view.get(Table::Keys, &key)?;
-            if row.map(|row| KeyRow::parse(&row)).transpose()?.is_some_and(|row| row.number == number) {
-                self.plan.changes.delete(Table::Keys, &key);
-            }
-            self.plan.counters.first_key += 1;
-            self.plan.counters.made_keys -= u64::from(record::is_made(&key));
-        }
-        self.plan.has_more |= next.is_some_and(|due| due <= now);
-        self.plan.key_due = next;
-        Ok(())
     }
 
     fn expire_publications(&mut self, mut most: usize) -> Result<(), Failure> {

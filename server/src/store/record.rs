@@ -85,6 +85,46 @@ pub(super) fn parse_stream(bytes: &[u8]) -> Result<Stream, Damaged> {
     Ok(Stream { app, name })
 }
 
+/// The process that made keys with this prefix.
+pub(super) fn process(origin: &str, prefix: [u8; 16]) -> Vec<u8> {
+    let mut bytes = prefix.to_vec();
+    push_text(&mut bytes, origin);
+    bytes
+}
+
+/// The key of a row of what a [`process`] has sent.
+pub(super) fn sent_key(process: &[u8], number: u64) -> Vec<u8> {
+    [process, &number.to_be_bytes()].concat()
+}
+
+/// Process and number of [`sent_key`].
+pub(super) fn parse_sent_key(bytes: &[u8]) -> Result<(&[u8], u64), Damaged> {
+    let (process, number) = bytes.split_last_chunk().ok_or(Damaged)?;
+    Ok((process, u64::from_be_bytes(*number)))
+}
+
+/// What a command of a process stands for in one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SentRow {
+    /// The command's counter, and what stands for the stream.
+    pub(super) sent: (u64, u64),
+    pub(super) digest: u64,
+    pub(super) offset: u64,
+    pub(super) at: u64,
+}
+
+impl SentRow {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let Self { sent: (counter, scope), digest, offset, at } = self;
+        numbers([counter, scope, digest, offset, at])
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let [counter, scope, digest, offset, at] = parse_numbers(bytes)?;
+        Ok(Self { sent: (counter, scope), digest, offset, at })
+    }
+}
+
 /// An idempotency key with its scope.
 pub(super) fn key(of: &Stream, key: &Key) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
@@ -92,11 +132,12 @@ pub(super) fn key(of: &Stream, key: &Key) -> Vec<u8> {
     let stream = stream(of);
     bytes.extend_from_slice(&(stream.len() as u32).to_be_bytes());
     bytes.extend_from_slice(&stream);
-    bytes.extend_from_slice(key.key.as_bytes());
+    bytes.extend_from_slice(key.key.to_string().as_bytes());
     bytes
 }
 
-/// Whether a library made this [`key`] for a command of its own; applications may not begin theirs like that.
+/// Whether a library made this [`key`] for a command of its own; applications may not begin theirs like that. Format 1
+/// kept both kinds in one table.
 pub(super) fn is_made(key: &[u8]) -> bool {
     fn skip(bytes: &[u8]) -> Option<&[u8]> {
         let (length, rest) = bytes.split_first_chunk()?;
@@ -190,6 +231,8 @@ pub(super) fn parse_time(bytes: &[u8]) -> Result<u64, Damaged> {
 
 #[cfg(test)]
 mod tests {
+    use realtime_protocol::IdempotencyKey;
+
     use super::*;
 
     #[test]
@@ -218,7 +261,11 @@ mod tests {
         let user = Stream { app: AppId(1), name: StreamName::User(UserId::parse("u7").unwrap()) };
         assert_eq!(parse_stream(&stream(&channel)).unwrap(), channel);
         assert_eq!(parse_stream(&stream(&user)).unwrap(), user);
-        let scoped = |origin: &str, name: &str| Key { origin: origin.into(), key: name.into(), digest: 0 };
+        let scoped = |origin: &str, name: &str| Key {
+            origin: origin.into(),
+            key: IdempotencyKey::parse(name).unwrap(),
+            digest: 0,
+        };
         assert_ne!(key(&channel, &scoped("a", "b")), key(&user, &scoped("a", "b")));
         assert_ne!(key(&channel, &scoped("a", "bc")), key(&channel, &scoped("ab", "c")));
     }

@@ -9,6 +9,7 @@ use super::database::View;
 use super::failure::Failure;
 use super::plan::Plan;
 use super::record::{self, Damaged};
+use super::windows::Windows;
 use super::{Sink, Written, meta};
 use crate::hub::Stream;
 
@@ -23,7 +24,8 @@ pub(super) struct Counters {
     /// The oldest key that is still there.
     pub(super) first_key: u64,
     pub(super) next_key: u64,
-    /// How many of those that are there were made by a library; they do not count towards the limit.
+    /// How many of those that are there were made by a library, for a store of format 1; they do not count towards the
+    /// limit.
     pub(super) made_keys: u64,
     /// The last group; tells after a failure whether that one is in.
     pub(super) group: u64,
@@ -97,6 +99,8 @@ pub(super) struct State {
     pub(super) due: BTreeMap<(u64, u64), Arc<Stream>>,
     /// When the oldest key ends.
     pub(super) key_due: Option<u64>,
+    /// The keys that libraries make.
+    pub(super) windows: Windows,
     /// How many received what the keys from `receivers_from` stand for. Not stored: those who received it before a
     /// restart are connected no more.
     receivers: VecDeque<u32>,
@@ -107,7 +111,8 @@ impl State {
     /// Reads it from the database.
     pub(super) fn load(view: &View<'_>) -> Result<Self, Failure> {
         let counters = Counters::load(view)?;
-        let mut state = Self { counters, receivers_from: counters.next_key, ..Self::default() };
+        let mut state =
+            Self { counters, receivers_from: counters.next_key, windows: Windows::load(view)?, ..Self::default() };
         state.key_due = (counters.first_key < counters.next_key).then_some(0);
         view.all(Table::Streams, |key, value| {
             let (stream, place) = (Arc::new(record::parse_stream(key)?), Place::parse(value)?);
@@ -127,7 +132,7 @@ impl State {
     /// When there is something to do though nothing is published, ms since 1970.
     pub(super) fn next_due(&self) -> Option<u64> {
         let stream = self.due.first_key_value().map(|((due, _), _)| *due);
-        stream.into_iter().chain(self.key_due).min()
+        stream.into_iter().chain(self.key_due).chain(self.windows.next_due()).min()
     }
 
     /// Takes over a committed plan and shows it; returns what was written, publication by publication.
@@ -161,6 +166,7 @@ impl State {
             }
             all.push(Written { offset, receivers, duplicate: false });
         }
+        self.windows.settle(plan.windows, &all);
         for (stream, first) in plan.trimmed {
             sink.trimmed(&stream, first);
         }

@@ -1,4 +1,4 @@
-//! Frames from clients: unmasking, reassembly with a cap, UTF-8, close rules.
+//! Frames from clients: unmasking, reassembly with a cap, UTF-8 as it comes, close rules.
 //!
 //! [`FrameHeader::parse`] reads the header; what it leaves to its caller is checked here: that the mask is present
 //! (RFC 6455 §5.1), that control frames are short and whole (§5.5), reserved bits (§5.2), lengths, fragmentation (§5.4).
@@ -10,6 +10,8 @@ use realtime_protocol::CloseCode;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode as WireCode, Control, Data, OpCode};
 
+use super::utf8::Utf8;
+
 /// What a peer may send.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -17,6 +19,17 @@ pub struct Limits {
     pub max_message: usize,
     /// Whether compressed messages were agreed on.
     pub deflate: bool,
+    /// Whether messages may be binary.
+    pub binary: bool,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
 }
 
 /// What a peer said.
@@ -24,8 +37,10 @@ pub struct Limits {
 pub enum Event<'a> {
     /// A whole text message.
     Text(&'a str),
-    /// A whole text message, compressed.
-    Deflated(&'a [u8]),
+    /// A whole binary message.
+    Binary(&'a [u8]),
+    /// A whole message, compressed; what it inflates to is not checked.
+    Deflated(Kind, &'a [u8]),
     /// A ping; answer with the same payload.
     Ping(&'a [u8]),
     /// A pong.
@@ -43,6 +58,10 @@ pub enum Violation {
     TooBig,
     /// Text that is not UTF-8.
     Utf8,
+    /// A close frame that is none, in words for the log. As it is the peer's last frame, no other is to be waited for.
+    Close(&'static str),
+    /// A close frame whose reason is not UTF-8.
+    CloseReason,
     /// A binary message.
     Binary,
 }
@@ -51,9 +70,9 @@ impl Violation {
     /// The code that the peer is closed with.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::Protocol(_) => CloseCode::ProtocolError,
+            Self::Protocol(_) | Self::Close(_) => CloseCode::ProtocolError,
             Self::TooBig => CloseCode::TooBig,
-            Self::Utf8 => CloseCode::InvalidUtf8,
+            Self::Utf8 | Self::CloseReason => CloseCode::InvalidUtf8,
             Self::Binary => CloseCode::Unsupported,
         }
     }
@@ -62,9 +81,10 @@ impl Violation {
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Protocol(what) => f.write_str(what),
+            Self::Protocol(what) | Self::Close(what) => f.write_str(what),
             Self::TooBig => f.write_str("message too big"),
             Self::Utf8 => f.write_str("text that is not UTF-8"),
+            Self::CloseReason => f.write_str("a reason for closing that is not UTF-8"),
             Self::Binary => f.write_str("a binary message"),
         }
     }
@@ -82,10 +102,39 @@ struct Unfinished {
     frame: Vec<u8>,
     /// The payloads of the fragments so far.
     message: Vec<u8>,
-    /// Whether the message is compressed, while a fragmented one is open.
-    open: Option<bool>,
+    /// What the message is, while a fragmented one is open.
+    open: Option<Form>,
+    /// How much of the text that is not whole yet is UTF-8, up to `checked` bytes of the payload in `frame`.
+    utf8: Utf8,
+    checked: usize,
     /// When it was begun, once somebody has told the time.
     since: Option<u32>,
+}
+
+/// What the first frame of a message says of all of it.
+#[derive(Clone, Copy, Debug)]
+struct Form {
+    kind: Kind,
+    is_deflated: bool,
+}
+
+impl Form {
+    fn is_plain_text(self) -> bool {
+        self.kind == Kind::Text && !self.is_deflated
+    }
+
+    /// Hands over a whole message.
+    fn deliver(
+        self,
+        payload: &[u8],
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Violation> {
+        Ok(on_event(match self.kind {
+            kind if self.is_deflated => Event::Deflated(kind, payload),
+            Kind::Binary => Event::Binary(payload),
+            Kind::Text => Event::Text(std::str::from_utf8(payload).map_err(|_| Violation::Utf8)?),
+        }))
+    }
 }
 
 impl Decoder {
@@ -118,7 +167,9 @@ impl Decoder {
             } else {
                 let missing = missing(rest, fragments, limits)?;
                 if missing > 0 {
-                    self.unfinished.get_or_insert_default().frame.extend_from_slice(rest);
+                    let held = self.unfinished.get_or_insert_default();
+                    held.frame.extend_from_slice(rest);
+                    held.check_begun()?;
                     return Ok(ControlFlow::Continue(()));
                 }
                 let (header, at, length) = parse(rest)?.ok_or(Violation::Protocol("unreadable header"))?;
@@ -153,7 +204,9 @@ impl Decoder {
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         if missing(&frame, self.fragments_len(), limits)? > 0 {
-            self.unfinished.get_or_insert_default().frame = frame;
+            let held = self.unfinished.get_or_insert_default();
+            held.frame = frame;
+            held.check_begun()?;
             return Ok(ControlFlow::Continue(()));
         }
         let (header, at, _) = parse(&frame)?.ok_or(Violation::Protocol("unreadable header"))?;
@@ -189,24 +242,30 @@ impl Decoder {
         on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Violation> {
         let open = self.unfinished.as_ref().and_then(|held| held.open);
-        match (kind, open) {
+        let form = match (kind, open) {
             (Data::Continue, None) => return Err(Violation::Protocol("a continuation of nothing")),
             (Data::Text | Data::Binary, Some(_)) => {
                 return Err(Violation::Protocol("a new message inside a fragmented one"));
             }
-            (Data::Binary, None) => return Err(Violation::Binary),
+            (Data::Binary, None) if !limits.binary => return Err(Violation::Binary),
             (Data::Continue, Some(_)) if header.rsv1 => return Err(Violation::Protocol("a reserved bit")),
             (Data::Reserved(_), _) => return Err(Violation::Protocol("a reserved opcode")),
-            (Data::Text, None) if header.is_final => {
-                self.unfinished = None;
-                return text(payload, header.rsv1, on_event);
-            }
-            (Data::Text, None) | (Data::Continue, Some(_)) => {}
+            (Data::Continue, Some(form)) => form,
+            (Data::Text, None) => Form { kind: Kind::Text, is_deflated: header.rsv1 },
+            (Data::Binary, None) => Form { kind: Kind::Binary, is_deflated: header.rsv1 },
+        };
+        if header.is_final && open.is_none() {
+            self.unfinished = None;
+            return form.deliver(payload, on_event);
         }
         let held = self.unfinished.get_or_insert_default();
-        let is_deflated = *held.open.get_or_insert(header.rsv1);
+        held.open = Some(form);
         if held.message.len() + payload.len() > limits.max_message {
             return Err(Violation::TooBig);
+        }
+        if form.is_plain_text() {
+            let checked = std::mem::take(&mut held.checked);
+            held.utf8.check(&payload[checked..])?;
         }
         held.message.extend_from_slice(payload);
         if !header.is_final {
@@ -214,7 +273,7 @@ impl Decoder {
         }
         let message = std::mem::take(&mut held.message);
         self.unfinished = None;
-        text(&message, is_deflated, on_event)
+        form.deliver(&message, on_event)
     }
 
     /// A control frame may come between fragments; only then does anything have to be kept.
@@ -225,15 +284,29 @@ impl Decoder {
     }
 }
 
-fn text(
-    payload: &[u8],
-    is_deflated: bool,
-    on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Violation> {
-    if is_deflated {
-        return Ok(on_event(Event::Deflated(payload)));
+impl Unfinished {
+    /// Checks the text in a frame that is begun, so that what is wrong already is not waited for.
+    fn check_begun(&mut self) -> Result<(), Violation> {
+        let Some((header, at, _)) = parse(&self.frame)? else { return Ok(()) };
+        let is_text = match (header.opcode, self.open) {
+            (OpCode::Data(Data::Text), None) => !header.rsv1,
+            (OpCode::Data(Data::Continue), Some(form)) => form.is_plain_text(),
+            _ => false,
+        };
+        let Some(mask) = header.mask.filter(|_| is_text) else { return Ok(()) };
+        let mut piece = [0; 256];
+        for masked in self.frame[at..][self.checked..].chunks(piece.len()) {
+            let piece = &mut piece[..masked.len()];
+            piece.copy_from_slice(masked);
+            // The mask goes on where the last piece ended.
+            let mut mask = mask;
+            mask.rotate_left(self.checked % 4);
+            unmask(piece, mask);
+            self.utf8.check(piece)?;
+            self.checked += piece.len();
+        }
+        Ok(())
     }
-    std::str::from_utf8(payload).map(|text| on_event(Event::Text(text))).map_err(|_| Violation::Utf8)
 }
 
 fn on_control(
@@ -257,12 +330,12 @@ fn on_control(
 fn check_close(payload: &[u8]) -> Result<bool, Violation> {
     match payload {
         [] => Ok(false),
-        [_] => Err(Violation::Protocol("a close frame of one byte")),
+        [_] => Err(Violation::Close("a close frame of one byte")),
         [high, low, reason @ ..] => {
             if !WireCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
-                return Err(Violation::Protocol("a close code that must not be sent"));
+                return Err(Violation::Close("a close code that must not be sent"));
             }
-            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::Utf8)
+            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::CloseReason)
         }
     }
 }
@@ -280,6 +353,9 @@ fn missing(bytes: &[u8], fragments: usize, limits: Limits) -> Result<usize, Viol
     }
     if matches!(header.opcode, OpCode::Control(_)) {
         if length > 125 || !header.is_final {
+            if header.opcode == OpCode::Control(Control::Close) {
+                return Err(Violation::Close("a close frame that is long or fragmented"));
+            }
             return Err(Violation::Protocol("a control frame that is long or fragmented"));
         }
     } else if length.saturating_add(fragments) > limits.max_message {
@@ -312,111 +388,4 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: Limits = Limits { max_message: 1000, deflate: false };
-
-    /// A client frame; `first` is FIN, reserved bits and opcode.
-    fn client(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut out = vec![first];
-        match u16::try_from(payload.len()) {
-            Ok(short @ 0..126) => out.push(0x80 | short as u8),
-            Ok(medium) => {
-                out.push(0x80 | 126);
-                out.extend(medium.to_be_bytes());
-            }
-            Err(_) => {
-                out.push(0x80 | 127);
-                out.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        let mask = [1, 2, 3, 4];
-        out.extend(mask);
-        out.extend(payload.iter().enumerate().map(|(i, b)| b ^ mask[i % 4]));
-        out
-    }
-
-    /// Feeds `bytes` in pieces and tells what came out.
-    fn run(bytes: &[u8], piece: usize) -> Result<Vec<String>, Violation> {
-        let mut decoder = Decoder::default();
-        let mut seen = Vec::new();
-        for piece in bytes.chunks(piece) {
-            let flow = decoder.decode(&mut piece.to_vec(), LIMITS, &mut |event| {
-                seen.push(format!("{event:?}"));
-                ControlFlow::Continue(())
-            })?;
-            if flow.is_break() {
-                break;
-            }
-        }
-        Ok(seen)
-    }
-
-    #[test]
-    fn messages_arrive_whole_however_the_bytes_are_cut() {
-        let mut bytes = client(0x81, b"hello");
-        bytes.extend(client(0x01, b"frag"));
-        bytes.extend(client(0x89, b"p"));
-        bytes.extend(client(0x80, &b"ment".repeat(50)));
-        bytes.extend(client(0x88, &[3, 232]));
-        let whole = run(&bytes, bytes.len()).unwrap();
-        assert_eq!(whole[0], "Text(\"hello\")");
-        assert_eq!(whole[1], "Ping([112])");
-        assert!(whole[2].starts_with("Text(\"fragmentment"));
-        assert_eq!(whole[3], "Close(true)");
-        for piece in 1..40 {
-            assert_eq!(run(&bytes, piece).unwrap(), whole, "in pieces of {piece}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_kept_once_a_message_is_whole() {
-        let mut decoder = Decoder::default();
-        for byte in client(0x81, b"hello") {
-            let _ = decoder.decode(&mut [byte], LIMITS, &mut |_| ControlFlow::Continue(())).unwrap();
-        }
-        assert_eq!(decoder.unfinished_since(0), None);
-    }
-
-    #[test]
-    fn what_the_rfc_forbids_is_a_protocol_error() {
-        let unmasked = vec![0x81, 1, b'x'];
-        let one_byte_close = client(0x88, &[3]);
-        let long_ping = client(0x89, &[0; 126]);
-        for (what, bytes) in [
-            ("unmasked", unmasked),
-            ("reserved bit", client(0xC1, b"x")),
-            ("reserved opcode", client(0x83, b"x")),
-            ("reserved control", client(0x8B, b"x")),
-            ("fragmented ping", client(0x09, b"x")),
-            ("long ping", long_ping),
-            ("continuation of nothing", client(0x80, b"x")),
-            ("message inside a message", [client(0x01, b"a"), client(0x81, b"b")].concat()),
-            ("close of one byte", one_byte_close),
-            ("close code 1005", client(0x88, &1005u16.to_be_bytes())),
-            ("close code 999", client(0x88, &999u16.to_be_bytes())),
-        ] {
-            for piece in [1, 3, 1000] {
-                assert!(matches!(run(&bytes, piece), Err(Violation::Protocol(_))), "{what} in pieces of {piece}");
-            }
-        }
-    }
-
-    #[test]
-    fn too_big_is_refused_by_the_header_alone() {
-        let header = [0x81, 0x80 | 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-        assert_eq!(run(&header, 100), Err(Violation::TooBig));
-        assert_eq!(run(&client(0x81, &[b'x'; 1001])[..8], 100), Err(Violation::TooBig));
-        assert!(run(&client(0x81, &[b'x'; 1000]), 100).is_ok());
-        let fragments = [client(0x01, &[b'x'; 600]), client(0x80, &[b'x'; 401])].concat();
-        assert_eq!(run(&fragments, 2000), Err(Violation::TooBig));
-    }
-
-    #[test]
-    fn binary_and_broken_utf8_have_codes_of_their_own() {
-        assert_eq!(run(&client(0x82, b"x"), 100), Err(Violation::Binary));
-        assert_eq!(run(&client(0x81, &[0xff]), 100), Err(Violation::Utf8));
-        assert_eq!(run(&client(0x88, &[3, 232, 0xff]), 100), Err(Violation::Utf8));
-    }
-}
+mod tests;

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::decode::Violation;
-use super::frame::deflated_text_frame;
+use super::decode::{Kind, Violation};
+use super::frame::deflated_frame;
 
 /// What every message ends with before it is sent, and what its receiver puts back (RFC 7692 §7.2.1).
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -59,20 +59,20 @@ impl Deflate {
         Self { level, compress: None, decompress: None }
     }
 
-    /// A whole text message, compressed; `None` when that saves nothing.
-    pub fn frame(&mut self, text: &[u8]) -> Option<Bytes> {
+    /// A whole message, compressed; `None` when that saves nothing.
+    pub fn frame(&mut self, kind: Kind, message: &[u8]) -> Option<Bytes> {
         let level = self.level;
         let compress = self.compress.get_or_insert_with(|| Box::new(Compress::new(Compression::new(level), false)));
         compress.reset();
-        let mut out = Vec::with_capacity(text.len());
+        let mut out = Vec::with_capacity(message.len());
         // The vector's capacity is the bound: what does not fit is not worth it.
-        let status = compress.compress_vec(text, &mut out, FlushCompress::Sync).ok()?;
-        let is_whole = compress.total_in() == text.len() as u64 && out.ends_with(&TAIL);
+        let status = compress.compress_vec(message, &mut out, FlushCompress::Sync).ok()?;
+        let is_whole = compress.total_in() == message.len() as u64 && out.ends_with(&TAIL);
         if status != Status::Ok || !is_whole {
             return None;
         }
         out.truncate(out.len() - TAIL.len());
-        (out.len() < text.len()).then(|| deflated_text_frame(&out))
+        (out.len() < message.len()).then(|| deflated_frame(kind, &out))
     }
 
     /// Inflates a message of at most `max` bytes; the bound holds while inflating.
@@ -126,14 +126,14 @@ mod tests {
     fn messages_survive_compression_and_the_next_one_knows_nothing_of_the_last() {
         let mut deflate = Deflate::new(1);
         for text in ["{\"status\":\"ready\"}".repeat(200), "x".repeat(70_000), "abcdef".repeat(500)] {
-            let frame = deflate.frame(text.as_bytes()).unwrap();
+            let frame = deflate.frame(Kind::Text, text.as_bytes()).unwrap();
             assert!(frame.len() < text.len() / 4);
             assert_eq!(frame[0], 0x80 | 0x40 | 1);
             let header = if frame[1] < 126 { 2 } else { 4 };
             let mut other = Deflate::new(1);
             assert_eq!(other.inflate(&frame[header..], 100_000).unwrap(), text.as_bytes());
         }
-        assert_eq!(deflate.frame(b"x"), None);
+        assert_eq!(deflate.frame(Kind::Text, b"x"), None);
     }
 
     #[test]

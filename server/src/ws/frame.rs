@@ -5,6 +5,8 @@ use realtime_protocol::CloseCode;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::decode::Kind;
+
 fn frame(opcode: OpCode, payload: &[u8]) -> Bytes {
     frame_of(&FrameHeader { opcode, ..FrameHeader::default() }, payload)
 }
@@ -23,9 +25,21 @@ pub fn text_frame(text: &str) -> Bytes {
     frame(OpCode::Data(Data::Text), text.as_bytes())
 }
 
-/// A complete text message that is compressed (RFC 7692 §6).
-pub(super) fn deflated_text_frame(payload: &[u8]) -> Bytes {
-    frame_of(&FrameHeader { opcode: OpCode::Data(Data::Text), rsv1: true, ..FrameHeader::default() }, payload)
+/// A complete message.
+pub fn message_frame(kind: Kind, payload: &[u8]) -> Bytes {
+    frame(opcode(kind), payload)
+}
+
+/// A complete message that is compressed (RFC 7692 §6).
+pub(super) fn deflated_frame(kind: Kind, payload: &[u8]) -> Bytes {
+    frame_of(&FrameHeader { opcode: opcode(kind), rsv1: true, ..FrameHeader::default() }, payload)
+}
+
+fn opcode(kind: Kind) -> OpCode {
+    OpCode::Data(match kind {
+        Kind::Text => Data::Text,
+        Kind::Binary => Data::Binary,
+    })
 }
 
 /// A ping without payload.

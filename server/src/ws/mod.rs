@@ -3,7 +3,8 @@
 mod decode;
 mod deflate;
 mod frame;
+mod utf8;
 
-pub use decode::{Decoder, Event, Limits, Violation};
+pub use decode::{Decoder, Event, Kind, Limits, Violation};
 pub use deflate::{Deflate, negotiate};
-pub use frame::{close_frame, close_frame_because, ping_frame, pong_frame, text_frame};
+pub use frame::{close_frame, close_frame_because, message_frame, ping_frame, pong_frame, text_frame};

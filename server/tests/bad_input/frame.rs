@@ -229,6 +229,40 @@ fn a_close_frame_is_answered_in_kind_and_nothing_follows_it() {
     scene.nobody_else_notices();
 }
 
+#[test]
+fn who_closes_in_a_wrong_way_is_not_waited_for_since_nothing_can_follow() {
+    let mut scene = Scene::default();
+    // This one still may send a close frame of its own; it does not, and so ends by a deadline.
+    let may_answer = frame(FIN | BINARY, b"x");
+    let long = frame(FIN | CLOSE, &[b'x'; 126]);
+    let wrong = [
+        long,
+        frame(FIN | CLOSE, &[3]),
+        frame(FIN | CLOSE, &999u16.to_be_bytes()),
+        frame(FIN | CLOSE, &[3, 232, 0xFF]),
+    ];
+    for wrong in wrong {
+        let (ended, first) = std::sync::mpsc::channel();
+        let clients: Vec<_> = [("may answer", may_answer.clone()), ("closed", wrong)]
+            .into_iter()
+            .map(|(who, bytes)| {
+                let mut client = scene.server.client();
+                client.send_raw(&bytes);
+                let (mut stream, ended) = (client.stream().try_clone().unwrap(), ended.clone());
+                std::thread::spawn(move || {
+                    let _ = stream.read_to_end(&mut Vec::new());
+                    // Who ends later is of no interest.
+                    let _ = ended.send(who);
+                });
+                client
+            })
+            .collect();
+        assert_eq!(first.recv().unwrap(), "closed");
+        drop(clients);
+    }
+    scene.nobody_else_notices();
+}
+
 // docs: nothing at all, not even a pong, for `ping_interval` and `pong_timeout`
 #[test]
 fn a_silent_client() {

@@ -1,6 +1,7 @@
 //! `backup` of a running server, and what becomes of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 use tungstenite::Message;
@@ -39,6 +40,8 @@ fn a_backup_is_made_while_the_server_runs_and_takes_a_new_epoch_when_it_is_resto
     let backup = || setup.run(&["backup", "--unix-socket", &socket, &setup.arg("copy.redb")]);
     let outcome = backup();
     assert_eq!((outcome.code, outcome.out.trim()), (Some(0), &*setup.arg("copy.redb")), "{outcome:#?}");
+    let mode = fs::metadata(setup.path("copy.redb")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600, "publications may be confidential");
     let outcome = backup();
     assert!(outcome.code == Some(2) && outcome.err.contains("is there already"), "{outcome:#?}");
     publish(&setup, "3");

@@ -1,6 +1,7 @@
 //! The program as an operator uses it: arguments, exit codes, output, signals.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+mod abuse;
 mod backup;
 mod check_config;
 mod doctor;
@@ -8,4 +9,5 @@ mod program;
 mod reload;
 mod start;
 mod talk;
+mod tls;
 mod token;

@@ -22,7 +22,7 @@ fn sighup_takes_over_a_new_key_and_new_rules() {
     setup.write("realtime.toml", &format!("publisher_key_file = {new:?}\nmax_channels = 1"));
     server.signal(Signal::SIGHUP);
     server.wait_for("the new value of max_channels counts from the next start on");
-    server.wait_for("reloaded the publisher key, the allowed origins and the channel rules");
+    server.wait_for("reloaded the publisher keys, the allowed origins and the channel rules");
     assert!(publishes(&setup, &server, &new) && !publishes(&setup, &server, &old));
     server.stop();
 }
@@ -54,7 +54,7 @@ fn sighup_reopens_the_log_file() {
     fs::rename(&path, setup.path("server.log.1")).unwrap();
     let second = Pipe::at(&path);
     server.signal(Signal::SIGHUP);
-    second.wait_for("reloaded the publisher key");
+    second.wait_for("reloaded the publisher keys");
     server.signal(Signal::SIGTERM);
     second.wait_for("SIGTERM received");
     let outcome = server.end();
@@ -72,7 +72,7 @@ fn a_log_file_that_cannot_be_reopened_is_said_in_the_old_one() {
     fs::rename(setup.path("logs"), setup.path("gone")).unwrap();
     server.signal(Signal::SIGHUP);
     log.wait_for("the old log file stays open");
-    log.wait_for("reloaded the publisher key");
+    log.wait_for("reloaded the publisher keys");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.end().code, Some(0));
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use realtime_protocol::ChannelName;
+use realtime_protocol::{ChannelName, IdempotencyKey};
 use realtime_server::internals::store::{
     Environment, Kept, Key, Opened, Options, ReadError, Retention, Sink, Store, Sync, Write, WriteError, Written,
     open_in,
@@ -40,7 +40,7 @@ pub fn text(kept: &Kept) -> String {
 
 pub fn key(name: &str, data: &str) -> Key {
     let digest = data.bytes().fold(7, |digest: u64, byte| digest.wrapping_mul(31) ^ u64::from(byte));
-    Key { origin: "php".into(), key: name.into(), digest }
+    Key { origin: "php".into(), key: IdempotencyKey::parse(name).unwrap(), digest }
 }
 
 pub const KEEP_ALL: Retention = Retention { size: 1_000_000, ttl: None };

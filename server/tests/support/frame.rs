@@ -28,6 +28,21 @@ pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A server's frames, each shorter than 64 KiB: first byte and payload.
+pub fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let [first, length, rest @ ..] = bytes {
+        let (length, rest) = match (length, rest) {
+            (126, [high, low, rest @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+            (length, rest) => (usize::from(*length), rest),
+        };
+        let (payload, rest) = rest.split_at(length);
+        frames.push((*first, payload.to_vec()));
+        bytes = rest;
+    }
+    frames
+}
+
 /// A header up to the length, in its shortest form.
 pub fn header(first: u8, length: u64, masked: bool) -> Vec<u8> {
     let bit = if masked { 0x80 } else { 0 };

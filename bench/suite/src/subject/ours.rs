@@ -24,7 +24,7 @@ pub(crate) enum Lifted {
     Nothing,
     /// Handshakes in flight, and the time that they may take.
     Handshakes,
-    /// Commands of one client.
+    /// Commands and subscriptions of one client.
     Commands,
 }
 
@@ -33,7 +33,11 @@ impl Lifted {
         match self {
             Self::Nothing => &[],
             Self::Handshakes => &[("REALTIME_MAX_HANDSHAKES", "20000"), ("REALTIME_HANDSHAKE_TIMEOUT", "60s")],
-            Self::Commands => &[("REALTIME_COMMANDS_PER_SECOND", "100000"), ("REALTIME_COMMAND_BURST", "100000")],
+            Self::Commands => &[
+                ("REALTIME_COMMANDS_PER_SECOND", "100000"),
+                ("REALTIME_COMMAND_BURST", "100000"),
+                ("REALTIME_SUBSCRIPTIONS_PER_SECOND", "0"),
+            ],
         }
     }
 }

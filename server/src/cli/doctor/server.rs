@@ -38,7 +38,7 @@ pub(super) fn reachable(config: &Config) -> Finding {
 pub(super) fn key(config: &Config, is_reachable: bool, has_socket: bool) -> Finding {
     const MAKE_ONE: &str = "make one with `realtime-server key`, and set it as publisher_key here and as realtime.key in PHP; if the server \
          runs with --dev, say so here, too: `realtime-server doctor --dev`";
-    if config.publisher_key.is_none() && !config.dev {
+    if !config.has_publisher_key() && !config.dev {
         let what = "there is no publisher key, so that nobody can publish over TCP";
         return if has_socket {
             Finding::Note(format!("{what}; publishers on this machine use the unix socket"))
@@ -49,7 +49,7 @@ pub(super) fn key(config: &Config, is_reachable: bool, has_socket: bool) -> Find
     if !is_reachable {
         return Finding::Note("the publisher key cannot be tried while no server answers".to_owned());
     }
-    let endpoint = Endpoint { address: tcp(config), key: config.publisher_key.clone() };
+    let endpoint = Endpoint { address: tcp(config), key: config.a_publisher_key().cloned() };
     match ping(&endpoint) {
         Ok(()) if endpoint.key.is_none() => {
             Finding::Good("publishers on this machine get in without a key (dev)".to_owned())

@@ -1,4 +1,4 @@
-//! What tokens have given a session, and when that ends.
+//! The tokens that a session has shown, and when they end.
 
 use realtime_protocol::{ChannelName, UserId};
 
@@ -54,9 +54,9 @@ impl Term {
     }
 }
 
-/// What a connection's token says.
+/// The connection's token.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub(super) struct ConnectionToken {
     /// Until when it holds.
     pub(super) term: Term,
     /// `exp` as the client knows it.
@@ -67,7 +67,7 @@ pub(super) struct Grant {
     pub(super) channels: Box<[Pattern]>,
 }
 
-impl Grant {
+impl ConnectionToken {
     /// Whether it names a channel, for a connection of `user`.
     pub(super) fn names(&self, channel: &ChannelName, user: Option<&UserId>) -> bool {
         self.channels
@@ -77,9 +77,9 @@ impl Grant {
     }
 }
 
-/// What a channel token says.
+/// A token for one channel.
 #[derive(Debug)]
-pub(super) struct ChannelGrant {
+pub(super) struct ChannelToken {
     pub(super) channel: ChannelName,
     pub(super) term: Term,
 }
