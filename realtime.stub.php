@@ -308,7 +308,7 @@ final class RealtimeClient implements RealtimePublisher
     /**
      * Ends a user's subscriptions of a channel, on all connections.
      *
-     * @return int subscriptions that were ended
+     * @return int the user's connections, each of which leaves the channel if it is in it
      * @throws RealtimeException
      */
     public function unsubscribeUser(string $user, string $channel): int
@@ -319,7 +319,7 @@ final class RealtimeClient implements RealtimePublisher
      * Makes all tokens of a user invalid that were made until now, and closes the connections that came with one. Their
      * pages ask for a new token and stay away without one.
      *
-     * @return int connections that were closed
+     * @return int the user's connections, of which those with such a token are closed
      * @throws RealtimeException
      */
     public function revokeTokens(string $user): int

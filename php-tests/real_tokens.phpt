@@ -108,7 +108,7 @@ $browser = new Browser($server->url());
 ask($browser, ['type' => 'connect', 'token' => minted("connectionToken('u7')")], 'connected');
 
 echo "-- out\n";
-var_dump($rt->disconnectUser('u7', reason: 'banned'), $rt->disconnectUser('u7'));
+var_dump($rt->disconnectUser('u7', reason: 'banned'), $rt->disconnectUser('nobody'));
 echo json_encode($browser->receive('disconnect')), "\n";
 show(fn () => $rt->disconnectUser('u7', str_repeat('x', 200)));
 show(fn () => $rt->revokeTokens(''));

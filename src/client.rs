@@ -249,13 +249,13 @@ impl RealtimeClient {
         count(publisher().disconnect_user(&self.target, &self.settings(), user, reason))
     }
 
-    /// Ends a user's subscriptions of a channel, and says how many.
+    /// Ends a user's subscriptions of a channel, and says how many connections the user has.
     pub(crate) fn unsubscribe_user(&self, user: Text, channel: Text) -> PhpResult<i64> {
         let (user, channel) = (user.read(1)?, channel.read(2)?);
         count(publisher().unsubscribe_user(&self.target, &self.settings(), user, channel))
     }
 
-    /// Makes the tokens of a user invalid that were made before now, and says how many connections were closed.
+    /// Makes the tokens of a user invalid that were made until now, and says how many connections the user has.
     pub(crate) fn revoke_tokens(&self, user: Text) -> PhpResult<i64> {
         count(publisher().revoke_tokens(&self.target, &self.settings(), user.read(1)?))
     }

@@ -51,7 +51,7 @@ export async function stop(child, signal = 'SIGINT') {
 }
 
 /** The first line of `stream` that matches; fails when the process ends before. */
-function line(child, stream, pattern) {
+export function line(child, stream, pattern) {
   const said = [];
   return new Promise((resolve, reject) => {
     child.once('error', reject);

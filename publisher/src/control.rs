@@ -1,5 +1,5 @@
 //! Orders about connections that are there, by user. They are carried out once more without harm, so a connection that
-//! breaks before the answer only means that they are sent again; the number then counts what was left to do.
+//! breaks before the answer only means that they are sent again; the number then counts who was left.
 
 use crate::command::push_field;
 use crate::error::Error;
@@ -19,7 +19,7 @@ impl Publisher {
         self.order(target, settings, "disconnect", &[("user", Some(user)), ("reason", reason)])
     }
 
-    /// Ends a user's subscriptions of a channel, on all of the user's connections; how many those were.
+    /// Ends a user's subscriptions of a channel; how many connections the user has.
     pub fn unsubscribe_user(
         &self,
         target: &Target,
@@ -30,7 +30,8 @@ impl Publisher {
         self.order(target, settings, "unsubscribe", &[("user", Some(user)), ("channel", Some(channel))])
     }
 
-    /// Makes all tokens of a user invalid that were made before now; how many connections were closed.
+    /// Makes all tokens of a user invalid that were made until now, and closes the connections that came with one; how
+    /// many connections the user has.
     pub fn revoke_tokens(&self, target: &Target, settings: &Settings, user: &str) -> Result<u64, Error> {
         self.order(target, settings, "revoke", &[("user", Some(user))])
     }
