@@ -137,7 +137,7 @@ impl Planner<'_> {
                 IdempotencyKey::Application(_) => return self.write_once(write, key),
                 IdempotencyKey::Made { prefix, counter } => {
                     let sent = (*counter, fingerprint(&[&record::stream(&write.stream)]));
-                    return self.write_sent(write, key, Process::new(&key.origin, *prefix), sent);
+                    return self.write_sent(write, key, &Process::new(&key.origin, *prefix), sent);
                 }
             },
         }

@@ -224,12 +224,11 @@ impl Drafts {
         &mut self,
         windows: &Windows,
         changes: &mut Changes,
-        process: Process,
-        row: SentRow,
-        index: usize,
+        process: &Process,
+        (row, index): (SentRow, usize),
         due: u64,
     ) {
-        let window = windows.of.get(&process);
+        let window = windows.of.get(process);
         let draft = self.of.entry(process.clone()).or_insert_with(|| Draft::of(window));
         let number = window.map_or(0, |window| window.first + window.order.len() as u64) + draft.added.len() as u64;
         let last =
@@ -240,7 +239,7 @@ impl Drafts {
         draft.added.push((row, index));
         draft.due = draft.due.min(due);
         while draft.commands > WINDOW || draft.len(window) > MAX_SCOPES {
-            draft.forget_first(&process, window, changes);
+            draft.forget_first(process, window, changes);
         }
     }
 

@@ -37,11 +37,11 @@ impl Planner<'_> {
         &mut self,
         write: &Write,
         key: &Key,
-        process: Process,
+        process: &Process,
         sent: Sent,
     ) -> Result<Answer, Failure> {
         let (now, ttl) = (self.now(), self.limits.key_ttl);
-        match self.plan.windows.before(&self.state.windows, &process, sent, now, ttl) {
+        match self.plan.windows.before(&self.state.windows, process, sent, now, ttl) {
             Some(Before::InGroup(index, row)) if row.digest == key.digest => return Ok(Answer::Joined(index)),
             Some(Before::InGroup(..)) => return Ok(Answer::Conflict),
             Some(Before::Committed(row, receivers)) => {
@@ -58,7 +58,7 @@ impl Planner<'_> {
         let (index, offset) = (self.plan.published.len(), self.append(write));
         let row = SentRow { sent, digest: key.digest, offset, at: now };
         let Plan { windows, changes, .. } = &mut self.plan;
-        windows.add(&self.state.windows, changes, process, row, index, now.saturating_add(ttl));
+        windows.add(&self.state.windows, changes, process, (row, index), now.saturating_add(ttl));
         Ok(Answer::Published(index))
     }
 
