@@ -4,6 +4,7 @@ mod limits;
 mod page;
 mod server;
 mod socket;
+mod tls;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -48,6 +49,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let reachable = server::reachable(config);
     let is_reachable = matches!(reachable, Finding::Good(_));
     findings.push(reachable);
+    findings.extend(tls::check(config));
     let socket = socket::Socket::find(config);
     findings.push(server::key(config, is_reachable, socket.is_live()));
     findings.extend(socket.check(matches.get_one::<String>("web-user").map(String::as_str))?);

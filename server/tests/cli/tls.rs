@@ -130,6 +130,33 @@ fn what_is_probably_not_meant_is_a_warning() {
 }
 
 #[test]
+fn doctor_compares_what_is_shown_with_the_file() {
+    let setup = Setup::new("");
+    setup.write("realtime.toml", &configure(&setup, "127.0.0.1:0"));
+    write(&setup, "cert.pem", "key.pem", |_| {});
+    let (server, address) = start(&setup);
+    let finds = |what: &str| {
+        let out = setup.run(&["doctor", "--tls-listen", &address]).out;
+        assert!(out.lines().any(|line| line.contains(what)), "{what}\n{out}");
+    };
+    finds("ok    the server speaks TLS on");
+    // Another one that the server does not know of.
+    write(&setup, "other.pem", "other.key", |_| {});
+    let out = setup
+        .run(
+            &[
+                &["doctor", "--tls-listen", &address][..],
+                &["--tls-cert", &setup.arg("other.pem"), "--tls-key", &setup.arg("other.key")],
+            ]
+            .concat(),
+        )
+        .out;
+    assert!(out.contains("shows another certificate than that in"), "{out}");
+    server.stop();
+    finds("FAIL  nobody speaks TLS on");
+}
+
+#[test]
 fn sighup_takes_over_a_new_certificate_and_keeps_the_old_for_a_wrong_one() {
     let setup = Setup::new("");
     setup.write("realtime.toml", &configure(&setup, "127.0.0.1:0"));
