@@ -20,15 +20,13 @@ pub(super) fn all(layer: &mut Layer) {
             );
             mistake(layer, &[key, "dev"], message);
         }
-    }
-    let config = &layer.config;
-    if config.echo && !config.listen.ip().is_loopback() {
-        let message = format!(
-            "echo is for tests on this machine and does not go with listen = \"{}\", which others can reach; use \
-             127.0.0.1, or leave echo out",
-            config.listen
-        );
-        mistake(layer, &["listen", "echo"], message);
+        if let Some(address) = address.filter(|address| layer.config.echo && !address.ip().is_loopback()) {
+            let message = format!(
+                "echo is for tests on this machine and does not go with {key} = \"{address}\", which others can reach; \
+                 use 127.0.0.1, or leave echo out"
+            );
+            mistake(layer, &[key, "echo"], message);
+        }
     }
     let config = &layer.config;
     if config.outbox_max < config.max_publication + ENVELOPE {

@@ -455,6 +455,8 @@ fn the_echo_stays_on_this_machine() {
     let mistakes = given("listen = \"0.0.0.0:8080\"").flag("echo", "true").mistakes();
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].starts_with("realtime.toml:1: echo is for tests on this machine"), "{mistakes:?}");
+    let mistakes = given("tls_listen = \"0.0.0.0:8443\"").flag("echo", "true").mistakes();
+    assert!(mistakes.iter().any(|told| told.contains("does not go with tls_listen")), "{mistakes:?}");
 }
 
 #[test]
