@@ -95,6 +95,28 @@ test('what has no answer when the connection breaks is sent again, in order and 
   assert.deepEqual(await page.run(() => Promise.all(window.acks)), [{ receivers: 1 }, { receivers: 1 }]);
 });
 
+test('what rests after a refusal and is sent on a new connection meanwhile is not sent there twice', async () => {
+  const first = await connected(({ id, data }, { id: connection }) => {
+    if (data === 'end') return [{ type: 'ack', id, receivers: 1 }];
+    return connection === 'c1' ? [{ type: 'error', id, code: 'rate_limited', message: 'm' }] : [];
+  });
+  await page.run(() => void window.rt.publish('chat', 'once').catch(() => {}));
+  await first.next();
+  // The refusal has come when what was sent after it has.
+  first.send({ type: 'message', data: 1 });
+  await page.until(() => window.messages.length);
+  first.destroy();
+  const second = await server.accept();
+  assert.equal((await second.next()).data, 'once');
+  // Timers of a page run in their order, so its rest is over after this one.
+  await page.run(() => new Promise((resolve) => setTimeout(resolve, 1_100)));
+  await publish('chat', 'end');
+  assert.deepEqual(
+    second.received.map(({ data }) => data),
+    ['once', 'end'],
+  );
+});
+
 test('what is published while there is no connection goes out on the next one', async () => {
   await connected();
   await server.stop();
