@@ -733,6 +733,15 @@ function isTemporary(code) {
   return code === 'rate_limited' || code === 'unavailable';
 }
 
+/**
+ * How long (ms) to wait before what was refused for the moment is sent again.
+ *
+ * @param {{after?: number}} error
+ */
+function pauseAfter({ after = 0 }) {
+  return after > 0 ? Math.min(after, 60_000) : 1_000;
+}
+
 /** @param {string} channel */
 function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);
@@ -803,31 +812,60 @@ function bytes(text) {
   return new TextEncoder().encode(text).length;
 }
 
-/** Commands per ms and at once. Below the server's default limits (100 a second, 200 at once). */
-const RATE = 0.08;
-const BURST = 160;
+/** How fast commands go out, publications among them: per ms and at once. Below the server's default limits. */
+const COMMANDS = { rate: 0.08, burst: 160 };
+const PUBLICATIONS = { rate: 0.04, burst: 80 };
+
+/** What may go out, refilled by time. */
+class Allowance {
+  #rate;
+  #burst;
+  #left = 0;
+  #at = 0;
+
+  /** @param {{rate: number, burst: number}} limits */
+  constructor({ rate, burst }) {
+    this.#rate = rate;
+    this.#burst = burst;
+    this.reset();
+  }
+
+  reset() {
+    this.#left = this.#burst;
+  }
+
+  get isUsedUp() {
+    const now = performance.now();
+    this.#left = Math.min(this.#burst, this.#left + (now - this.#at) * this.#rate);
+    this.#at = now;
+    return this.#left < 1;
+  }
+
+  take() {
+    this.#left -= 1;
+  }
+}
 
 /** Ids for commands, as fast as the server takes commands. */
 class Ids {
   /** How long (ms) to wait before there are more. */
-  static WAIT = 1 / RATE;
+  static WAIT = 1 / COMMANDS.rate;
 
   #last = 0;
-  #budget = BURST;
-  #budgetAt = 0;
+  #commands = new Allowance(COMMANDS);
+  #publications = new Allowance(PUBLICATIONS);
 
-  /** A new connection has its whole burst. */
+  /** A new connection may send as much at once as the first. */
   reset() {
-    this.#budget = BURST;
+    this.#commands.reset();
+    this.#publications.reset();
   }
 
-  /** An id for a command that may be sent now, or 0. */
-  next() {
-    const now = performance.now();
-    this.#budget = Math.min(BURST, this.#budget + (now - this.#budgetAt) * RATE);
-    this.#budgetAt = now;
-    if (this.#budget < 1) return 0;
-    this.#budget -= 1;
+  /** An id for a command, or for a publication, that may be sent now, or 0. */
+  next(publishes = false) {
+    const used = publishes ? [this.#commands, this.#publications] : [this.#commands];
+    if (used.some(({ isUsedUp }) => isUsedUp)) return 0;
+    for (const allowance of used) allowance.take();
     return ++this.#last;
   }
 }
@@ -839,14 +877,12 @@ class Ids {
  * @import {RealtimeError} from './checks.js'
  */
 
-/** Wait (ms) before a refused request is sent again, where the refusal is a matter of time. */
-const PAUSE = 1_000;
 const RESTING = -1;
 
 /**
  * `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
  *
- * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
+ * @typedef {{command: {type: string, [field: string]: any}, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
  */
 
 class Requests {
@@ -870,7 +906,7 @@ class Requests {
   /**
    * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
    *
-   * @param {object} command
+   * @param {{type: string, [field: string]: any}} command
    * @returns {Promise<any>}
    */
   make(command) {
@@ -880,15 +916,24 @@ class Requests {
     });
   }
 
-  /** Sends what is not sent. Returns whether that is all. */
+  /** Sends what is not sent. Returns whether that is all, but for what rests. */
   flush() {
+    let isComplete = true;
+    // Publications keep their order, so none overtakes one that has to wait.
+    let isHeld = false;
     for (const request of this.#open) {
-      if (request.id) continue;
-      request.id = this.#ids.next();
-      if (!request.id) return false;
-      this.#send({ ...request.command, id: request.id });
+      const publishes = request.command.type === 'publish';
+      if (publishes && request.id === RESTING) isHeld = true;
+      if (request.id || (publishes && isHeld)) continue;
+      request.id = this.#ids.next(publishes);
+      if (request.id) {
+        this.#send({ ...request.command, id: request.id });
+      } else {
+        isComplete = false;
+        isHeld ||= publishes;
+      }
     }
-    return true;
+    return isComplete;
   }
 
   lost() {
@@ -912,17 +957,17 @@ class Requests {
   /**
    * @param {number | undefined} id
    * @param {RealtimeError} error
-   * @param {boolean} retry
+   * @param {number | undefined} pause After how long (ms) to send it again; undefined: never.
    * @returns {boolean} Whether it was one of these.
    */
-  refused(id, error, retry) {
+  refused(id, error, pause) {
     const request = this.#find(id);
-    if (request && retry) {
+    if (request && pause !== undefined) {
       request.id = RESTING;
       setTimeout(() => {
         if (request.id === RESTING) request.id = 0;
         this.#due();
-      }, PAUSE);
+      }, pause);
     } else if (request) {
       this.#open.delete(request);
       request.reject(error);
@@ -1108,8 +1153,6 @@ async function read(answer) {
 
 /** Channels in one `register`: with their positions far below the server's 64 KiB for a message, whatever their names. */
 const BATCH = 50;
-/** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
-const RETRY = 1_000;
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
@@ -1182,7 +1225,7 @@ class Channels {
   }
 
   /**
-   * @param {object} command
+   * @param {{type: string, [field: string]: any}} command
    * @returns {Promise<any>}
    */
   request(command) {
@@ -1279,11 +1322,12 @@ class Channels {
     for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
   }
 
-  /** @param {{id?: number, channel?: string, code: string, message: string}} error */
-  #refused({ id, channel: name, code, message }) {
+  /** @param {{id?: number, channel?: string, code: string, message: string, after?: number}} refusal */
+  #refused(refusal) {
+    const { id, channel: name, code, message } = refusal;
     const error = new RealtimeError(code, message, name);
-    const retry = isTemporary(code);
-    const answered = this.#requests.refused(id, error, retry);
+    const pause = isTemporary(code) ? pauseAfter(refusal) : undefined;
+    const answered = this.#requests.refused(id, error, pause);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
     );
@@ -1292,9 +1336,9 @@ class Channels {
       channel.pending = 0;
       // Who was to be left is left, and who was to be renewed stands as before.
       channel.on &&= channel.entries.size > 0;
-      if (retry) {
+      if (pause !== undefined) {
         channel.renew = channel.on;
-        setTimeout(() => this.#touch(channel), RETRY);
+        setTimeout(() => this.#touch(channel), pause);
         continue;
       }
       if (this.#mends(channel, code)) channel.refresh();
@@ -1770,8 +1814,6 @@ class Personal {
 
 const UNAUTHORIZED = 4001;
 const EXPIRED = 4004;
-/** Wait (ms) before a token is shown again that the server could not look at. */
-const AGAIN = 1_000;
 
 /**
  * @typedef {object} IdentityWire
@@ -1882,11 +1924,12 @@ class Identity {
   /**
    * The server has refused our token. What can be mended by another one is no error for the page.
    *
-   * @param {{code: string, message: string}} error
+   * @param {{code: string, message: string, after?: number}} error
    */
-  refused({ code, message }) {
+  refused(error) {
+    const { code, message } = error;
     if (isTemporary(code)) {
-      this.#timer = setTimeout(() => this.introduce(), AGAIN);
+      this.#timer = setTimeout(() => this.introduce(), pauseAfter(error));
       return;
     }
     const token = this.#token;
@@ -2234,7 +2277,7 @@ export class Realtime {
       channels.add(channel, entry, ticket);
     }
     const { events, cursor } = entry;
-    /** @type {(command: object) => Promise<any>} */
+    /** @type {(command: {type: string, [field: string]: any}) => Promise<any>} */
     const ask = (command) =>
       this.state === 'closed' ? Promise.reject(closed(name)) : channels.request({ ...command, channel: name });
     return {

@@ -7,15 +7,13 @@
  * @import {Positions} from './positions.js'
  */
 import { Channel } from './channel.js';
-import { RealtimeError, isTemporary } from './checks.js';
+import { RealtimeError, isTemporary, pauseAfter } from './checks.js';
 import { Ids } from './ids.js';
 import { Requests } from './requests.js';
 import { Token } from './token.js';
 
 /** Channels in one `register`: with their positions far below the server's 64 KiB for a message, whatever their names. */
 const BATCH = 50;
-/** Wait (ms) before a refused command is sent again, where the refusal is a matter of time. */
-const RETRY = 1_000;
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
@@ -88,7 +86,7 @@ export class Channels {
   }
 
   /**
-   * @param {object} command
+   * @param {{type: string, [field: string]: any}} command
    * @returns {Promise<any>}
    */
   request(command) {
@@ -185,11 +183,12 @@ export class Channels {
     for (const entry of [...channel.entries]) this.#wire.fail(entry, error);
   }
 
-  /** @param {{id?: number, channel?: string, code: string, message: string}} error */
-  #refused({ id, channel: name, code, message }) {
+  /** @param {{id?: number, channel?: string, code: string, message: string, after?: number}} refusal */
+  #refused(refusal) {
+    const { id, channel: name, code, message } = refusal;
     const error = new RealtimeError(code, message, name);
-    const retry = isTemporary(code);
-    const answered = this.#requests.refused(id, error, retry);
+    const pause = isTemporary(code) ? pauseAfter(refusal) : undefined;
+    const answered = this.#requests.refused(id, error, pause);
     const refused = [...this.#channels.values()].filter(
       (channel) => channel.pending === id && (name ?? channel.name) === channel.name,
     );
@@ -198,9 +197,9 @@ export class Channels {
       channel.pending = 0;
       // Who was to be left is left, and who was to be renewed stands as before.
       channel.on &&= channel.entries.size > 0;
-      if (retry) {
+      if (pause !== undefined) {
         channel.renew = channel.on;
-        setTimeout(() => this.#touch(channel), RETRY);
+        setTimeout(() => this.#touch(channel), pause);
         continue;
       }
       if (this.#mends(channel, code)) channel.refresh();

@@ -33,6 +33,15 @@ export function isTemporary(code) {
   return code === 'rate_limited' || code === 'unavailable';
 }
 
+/**
+ * How long (ms) to wait before what was refused for the moment is sent again.
+ *
+ * @param {{after?: number}} error
+ */
+export function pauseAfter({ after = 0 }) {
+  return after > 0 ? Math.min(after, 60_000) : 1_000;
+}
+
 /** @param {string} channel */
 export function checkName(channel) {
   const valid = typeof channel === 'string' && channel && !/[\p{Cc}\p{Cs}]/u.test(channel);

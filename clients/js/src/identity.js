@@ -5,14 +5,12 @@
  * @import {Message, Missed, Since, TokenSource} from '../realtime.js'
  * @import {Positions} from './positions.js'
  */
-import { RealtimeError, isTemporary } from './checks.js';
+import { RealtimeError, isTemporary, pauseAfter } from './checks.js';
 import { Personal } from './personal.js';
 import { Token, subject } from './token.js';
 
 const UNAUTHORIZED = 4001;
 const EXPIRED = 4004;
-/** Wait (ms) before a token is shown again that the server could not look at. */
-const AGAIN = 1_000;
 
 /**
  * @typedef {object} IdentityWire
@@ -123,11 +121,12 @@ export class Identity {
   /**
    * The server has refused our token. What can be mended by another one is no error for the page.
    *
-   * @param {{code: string, message: string}} error
+   * @param {{code: string, message: string, after?: number}} error
    */
-  refused({ code, message }) {
+  refused(error) {
+    const { code, message } = error;
     if (isTemporary(code)) {
-      this.#timer = setTimeout(() => this.introduce(), AGAIN);
+      this.#timer = setTimeout(() => this.introduce(), pauseAfter(error));
       return;
     }
     const token = this.#token;

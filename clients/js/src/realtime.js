@@ -123,7 +123,7 @@ export class Realtime {
       channels.add(channel, entry, ticket);
     }
     const { events, cursor } = entry;
-    /** @type {(command: object) => Promise<any>} */
+    /** @type {(command: {type: string, [field: string]: any}) => Promise<any>} */
     const ask = (command) =>
       this.state === 'closed' ? Promise.reject(closed(name)) : channels.request({ ...command, channel: name });
     return {

@@ -5,14 +5,12 @@
  * @import {RealtimeError} from './checks.js'
  */
 
-/** Wait (ms) before a refused request is sent again, where the refusal is a matter of time. */
-const PAUSE = 1_000;
 const RESTING = -1;
 
 /**
  * `id`: of the command under way, 0 while it has to be sent (again), RESTING until it may.
  *
- * @typedef {{command: object, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
+ * @typedef {{command: {type: string, [field: string]: any}, id: number, resolve: (reply: any) => void, reject: (error: Error) => void}} Request
  */
 
 export class Requests {
@@ -36,7 +34,7 @@ export class Requests {
   /**
    * Asks the server, now or when there is a connection, and again on the next one if this one breaks.
    *
-   * @param {object} command
+   * @param {{type: string, [field: string]: any}} command
    * @returns {Promise<any>}
    */
   make(command) {
@@ -46,15 +44,24 @@ export class Requests {
     });
   }
 
-  /** Sends what is not sent. Returns whether that is all. */
+  /** Sends what is not sent. Returns whether that is all, but for what rests. */
   flush() {
+    let isComplete = true;
+    // Publications keep their order, so none overtakes one that has to wait.
+    let isHeld = false;
     for (const request of this.#open) {
-      if (request.id) continue;
-      request.id = this.#ids.next();
-      if (!request.id) return false;
-      this.#send({ ...request.command, id: request.id });
+      const publishes = request.command.type === 'publish';
+      if (publishes && request.id === RESTING) isHeld = true;
+      if (request.id || (publishes && isHeld)) continue;
+      request.id = this.#ids.next(publishes);
+      if (request.id) {
+        this.#send({ ...request.command, id: request.id });
+      } else {
+        isComplete = false;
+        isHeld ||= publishes;
+      }
     }
-    return true;
+    return isComplete;
   }
 
   lost() {
@@ -78,17 +85,17 @@ export class Requests {
   /**
    * @param {number | undefined} id
    * @param {RealtimeError} error
-   * @param {boolean} retry
+   * @param {number | undefined} pause After how long (ms) to send it again; undefined: never.
    * @returns {boolean} Whether it was one of these.
    */
-  refused(id, error, retry) {
+  refused(id, error, pause) {
     const request = this.#find(id);
-    if (request && retry) {
+    if (request && pause !== undefined) {
       request.id = RESTING;
       setTimeout(() => {
         if (request.id === RESTING) request.id = 0;
         this.#due();
-      }, PAUSE);
+      }, pause);
     } else if (request) {
       this.#open.delete(request);
       request.reject(error);

@@ -95,6 +95,60 @@ test('what has no answer when the connection breaks is sent again, in order and 
   assert.deepEqual(await page.run(() => Promise.all(window.acks)), [{ receivers: 1 }, { receivers: 1 }]);
 });
 
+test('one that has to wait is not overtaken, and waits as long as the server says', async () => {
+  let refusals = 1;
+  const connection = await connected(({ id }) => {
+    refusals -= 1;
+    return [refusals < 0 ? { type: 'ack', id, receivers: 0 } : { type: 'error', id, code: 'rate_limited', after: 60 }];
+  });
+  const first = publish('chat', 1);
+  assert.equal((await connection.next()).data, 1);
+  // A question's answer comes after the refusal.
+  await page.run(() => window.rt.subscribe('chat', () => {}).on('subscribed', () => (window.stands = true)) && null);
+  await page.until(() => window.stands);
+  await page.run(() => Promise.all([2, 3].map((data) => window.rt.publish('chat', data))).then(() => {}));
+  await first;
+  assert.deepEqual(
+    connection.received.filter(({ type }) => type === 'publish').map(({ data }) => data),
+    [1, 1, 2, 3],
+  );
+});
+
+test('many are sent no faster than the server takes them, and questions do not wait for them', async () => {
+  const connection = await connected(() => []);
+  await page.run(() => {
+    for (let data = 0; data < 160; data += 1) void window.rt.publish('chat', data).catch(() => {});
+  });
+  await page.run(
+    () => new Promise((resolve) => window.rt.subscribe('chat', () => {}).on('subscribed', () => resolve())),
+  );
+  const sent = connection.received.findIndex(({ type }) => type === 'subscribe');
+  // What a connection may publish at once by default, and what may come in addition in a second.
+  assert.ok(sent >= 0 && sent < 100 + 50, `${sent} publications at once`);
+});
+
+test('what rests after a refusal and is sent on a new connection meanwhile is not sent there twice', async () => {
+  const first = await connected(({ id, data }, { id: connection }) => {
+    if (data === 'end') return [{ type: 'ack', id, receivers: 1 }];
+    return connection === 'c1' ? [{ type: 'error', id, code: 'rate_limited', message: 'm' }] : [];
+  });
+  await page.run(() => void window.rt.publish('chat', 'once').catch(() => {}));
+  await first.next();
+  // The refusal has come when what was sent after it has.
+  first.send({ type: 'message', data: 1 });
+  await page.until(() => window.messages.length);
+  first.destroy();
+  const second = await server.accept();
+  assert.equal((await second.next()).data, 'once');
+  // Timers of a page run in their order, so its rest is over after this one.
+  await page.run(() => new Promise((resolve) => setTimeout(resolve, 1_100)));
+  await publish('chat', 'end');
+  assert.deepEqual(
+    second.received.map(({ data }) => data),
+    ['once', 'end'],
+  );
+});
+
 test('what is published while there is no connection goes out on the next one', async () => {
   await connected();
   await server.stop();

@@ -17,10 +17,14 @@ let directory, certificate, site, server;
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'realtime-tls-'));
   const [cert, key] = ['cert.pem', 'key.pem'].map((name) => join(directory, name));
-  execFileSync('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=test', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert],
-  ], { stdio: 'ignore' });
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
+      ...['-subj', '/CN=test', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', cert],
+    ],
+    { stdio: 'ignore' },
+  );
   certificate = new X509Certificate(readFileSync(cert));
   const settings = { REALTIME_TLS_LISTEN: '127.0.0.1:0', REALTIME_TLS_CERT: cert, REALTIME_TLS_KEY: key };
   server = await new RealServer().start({ settings });
