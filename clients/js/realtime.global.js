@@ -1117,6 +1117,7 @@ function subject(token) {
   try {
     const payload = atob((token ?? '').split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
     const { sub } = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (char) => char.charCodeAt(0))));
+    if (Number.isSafeInteger(sub)) return String(sub); // As the server counts it.
     return typeof sub === 'string' ? sub : undefined;
   } catch {
     return undefined;

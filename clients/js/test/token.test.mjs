@@ -220,6 +220,15 @@ test('another user, or none, needs another connection', async () => {
   assert.equal((await third.next()).type, 'subscribe');
 });
 
+test('a user whose id is a number in the token is told apart, too', async () => {
+  const [seven, eight] = [7, 8].map((number) => tokenOf(number));
+  const first = await connected({ answers: [seven, eight] });
+  assert.equal(await shown(first), seven);
+  first.send({ type: 'token_expiring', in: 30 });
+  await first.closed;
+  assert.equal(await shown(await server.accept()), eight);
+});
+
 test('after "token expired" or "token revoked" another one is asked for before coming back', async () => {
   const first = await connected({ answers: [A, B] });
   await user('u7');
