@@ -19,7 +19,7 @@ const RETRY = 1_000;
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
-const ENDED = 'token expired';
+const ENDED = ['token expired', 'token revoked'];
 /** What answers requests. */
 const REPLIES = ['history', 'presence', 'ack'];
 
@@ -167,7 +167,7 @@ export class Channels {
    */
   #ended(channel, { reason = '' }) {
     channel.ended();
-    const expired = reason === ENDED;
+    const expired = ENDED.includes(reason);
     // What has ended a good token may be mended by another one.
     if (!expired || !channel.token?.drop()) {
       const code = expired ? 'token_expired' : 'unsubscribed';
