@@ -284,14 +284,17 @@ impl Session {
         }
     }
 
-    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own.
+    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own, which hold for what it is
+    /// for; what a rule lets it publish besides, as any client, it publishes as slowly.
     fn may_ask_now(
         &mut self,
         now: Instant,
         request: &Result<ClientRequest<'_>, CommandError>,
         policy: &Policy,
     ) -> Result<(), Option<CommandError>> {
-        if self.publisher.is_some() {
+        let is_by_rule = matches!(request, Ok(ClientRequest { command: ClientCommand::Publish { publish, .. }, .. })
+            if matches!(&publish.target, Target::Channel(channel) if self.grant_for(channel).is_none()));
+        if self.publisher.is_some() && !is_by_rule {
             return Ok(());
         }
         let cost = request.as_ref().map_or(Cost::COMMAND, |request| Cost::of(&request.command));
@@ -335,7 +338,9 @@ impl Session {
                 act(Action::Reply(push::error(&error)));
             }
             ClientCommand::Register(register) => self.register(now, id, register, policy, act),
-            ClientCommand::Publish { publish, exclude_self } => self.publish(id, publish, exclude_self, policy, act),
+            ClientCommand::Publish { publish, exclude_self } => {
+                self.publish(now.instant, id, publish, exclude_self, policy, act);
+            }
             ClientCommand::Broadcast(publish) => {
                 if let Some(grant) = &self.publisher {
                     return act(Action::Publish { id, publish, by: Author::Publisher(grant.clone()) });
@@ -489,6 +494,7 @@ impl Session {
 
     fn publish<'a>(
         &self,
+        now: Instant,
         id: Option<RequestId>,
         publish: PublishCommand<'a>,
         exclude_self: bool,
@@ -496,7 +502,10 @@ impl Session {
         act: Act<'_, 'a>,
     ) {
         let outcome = match &publish.target {
-            Target::Channel(channel) => self.may(Verb::Publish, channel, policy),
+            Target::Channel(channel) => match self.grant_for(channel) {
+                Some(grant) => grant.may_publish(now, channel),
+                None => self.may(Verb::Publish, channel, policy),
+            },
             // The protocol lets no client name anything else.
             _ => Err(CommandError::new(ErrorCode::BadRequest, "a client publishes in one channel")),
         };
@@ -514,9 +523,14 @@ impl Session {
         self.may(Verb::Subscribe, channel, policy)
     }
 
+    /// What it may publish in a channel like a publisher.
+    fn grant_for(&self, channel: &ChannelName) -> Option<&Grant> {
+        self.publisher.as_deref().filter(|grant| grant.covers(channel))
+    }
+
     /// Rules are about browsers. Who may publish in a channel may also look on, as `tail` does.
     fn may(&self, verb: Verb, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        if self.publisher.as_ref().is_some_and(|grant| grant.covers(channel)) {
+        if self.grant_for(channel).is_some() {
             return Ok(());
         }
         let user = self.user.as_ref();

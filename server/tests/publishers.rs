@@ -148,6 +148,24 @@ fn a_key_publishes_at_its_rate_on_whatever_connections() {
 }
 
 #[test]
+fn on_the_clients_path_a_key_has_a_rate_whatever_the_command() {
+    let slow = Publisher { publications_per_second: Some(1), ..publisher("slow", &["c.*"]) };
+    let chat = ChannelRule { publish: Access::Anyone, ..rule("chat.*", history(0, StoreKind::Memory)) };
+    let (publications_per_second, publication_burst) = (1, 1);
+    let publishers = vec![slow.clone()];
+    let server =
+        start(Config { publishers, channels: vec![chat], publications_per_second, publication_burst, ..config() });
+    let mut client = connect(&server, "/", &slow);
+    // In its own channels that of the key; in those that are open to all that of all.
+    for (kind, channel) in [("broadcast_update", "c.1"), ("publish", "c.1"), ("publish", "chat.1")] {
+        let command = json!({"type": kind, "id": 1, "channel": channel, "data": 1}).to_string();
+        let replies: Vec<_> = (0..20).map(|_| client.ask(&command)["code"].clone()).collect();
+        assert!(replies.contains(&json!("rate_limited")), "{kind} in {channel}: {replies:?}");
+    }
+    assert_eq!(client.ask(r#"{"type":"ping"}"#)["type"], "pong");
+}
+
+#[test]
 fn the_same_idempotency_key_of_another_publisher_is_another_key() {
     for store in [StoreKind::Memory, StoreKind::Disk] {
         let directory = tempfile::tempdir().unwrap();
