@@ -224,3 +224,23 @@ fn a_reload_closes_who_has_no_key_any_more_and_gives_the_others_their_new_rights
     assert_eq!(connect(&server, "/publisher", &replaced).publish("orders.1", &json!(1)), 0);
     assert_eq!(unchanged.publish("anything", &json!(1)), 0);
 }
+
+#[test]
+fn a_key_that_is_for_less_after_a_reload_looks_into_less() {
+    let shop = publisher("shop", &["private-a.*", "private-b.*"]);
+    let first = Config { publishers: vec![shop.clone()], ..config() };
+    let server = start(first.clone());
+    let mut looker = connect(&server, "/", &shop);
+    for channel in ["private-a.1", "private-b.1", "public"] {
+        looker.subscribe(channel);
+    }
+    let narrower = Publisher { channels: Some(vec![Pattern::parse("private-b.*").unwrap()]), ..shop };
+    server.server.as_ref().unwrap().reload(&Config { publishers: vec![narrower], ..first });
+    let reason = "the publisher key is for other channels now";
+    assert_eq!(looker.json(), json!({"type": "unsubscribed", "channel": "private-a.1", "reason": reason}));
+    let mut publisher = server.publisher();
+    assert_eq!(publisher.publish("private-a.1", &json!(1)), 0);
+    assert_eq!(publisher.publish("private-b.1", &json!(2)), 1);
+    assert_eq!(publisher.publish("public", &json!(3)), 1);
+    assert_eq!((looker.json()["data"].clone(), looker.json()["data"].clone()), (json!(2), json!(3)));
+}
