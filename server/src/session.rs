@@ -360,7 +360,7 @@ impl Session {
             }
             ClientCommand::Register(register) => self.register(now, id, register, policy, act),
             ClientCommand::Publish { publish, exclude_self } => {
-                self.publish(now.instant, id, publish, exclude_self, policy, act);
+                self.publish(now.instant, id, (publish, exclude_self), policy, act);
             }
             ClientCommand::Broadcast(publish) => {
                 if let Some(grant) = &self.publisher {
@@ -517,8 +517,7 @@ impl Session {
         &self,
         now: Instant,
         id: Option<RequestId>,
-        publish: PublishCommand<'a>,
-        exclude_self: bool,
+        (publish, exclude_self): (PublishCommand<'a>, bool),
         policy: &Policy,
         act: Act<'_, 'a>,
     ) {
