@@ -101,6 +101,7 @@ impl Policy {
 
     /// The policy that follows this one. Limits need a restart, and what was used of them counts on.
     pub fn followed_by(&self, config: &Config, revocations: &Arc<Revocations>) -> Self {
+        revocations.remember_for(config.tokens.max_ttl);
         Self { limits: self.limits.clone(), ..Self::new(config, revocations, Some(self)) }
     }
 

@@ -97,7 +97,9 @@ pub enum Action<'a> {
         /// The connections that the client had before.
         previous: Vec<ConnectionId>,
     },
-    /// What the connection may have has changed: end those subscriptions that [`Session::may_subscribe`] refuses.
+    /// Tell it no more who is in a channel.
+    HideMembers(ChannelName),
+    /// What the connection may have has changed: [`Session::review`] all of its subscriptions.
     Review,
     /// Answer.
     Ask {
@@ -246,7 +248,8 @@ impl Session {
 
     /// Does what time brings: tokens that run out soon, or have.
     pub fn on_time(&mut self, now: Now, policy: &Policy, act: Act<'_, '_>) {
-        if self.connect_by.is_some_and(|by| now.instant >= by) {
+        // A reload may have dropped what was waited for.
+        if self.connect_by.take_if(|by| now.instant >= *by).is_some() && self.needs_token(policy) {
             let message = "no token was shown in time; send connect with a token first (tokens.required)";
             act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message))));
             return act(Action::Close(CloseCode::Unauthorized));
@@ -266,9 +269,27 @@ impl Session {
         }
         self.channel_tokens.retain(|token| !ended.contains(&token.channel));
         for channel in ended {
-            if self.may_subscribe(&channel, policy).is_err() {
-                act(Action::Expel { channel, reason: "token expired" });
-            }
+            self.review(channel, "token expired", policy, act);
+        }
+    }
+
+    /// Tokens of its user that were made up to `before` count no more. The connection has its user by a newer one.
+    pub fn on_revoked(&mut self, before: u64, policy: &Policy, act: Act<'_, '_>) {
+        let is_revoked = |token: &ChannelToken| token.issued <= before;
+        let revoked = self.channel_tokens.iter().filter(|token| is_revoked(token));
+        let revoked: Vec<_> = revoked.map(|token| token.channel.clone()).collect();
+        for channel in revoked {
+            self.forget_token(&channel);
+            self.review(channel, "token revoked", policy, act);
+        }
+    }
+
+    /// Ends a subscription, or a part of its rights, for which nothing speaks any more.
+    pub fn review(&self, channel: ChannelName, reason: &'static str, policy: &Policy, act: Act<'_, '_>) {
+        if self.may(Verb::Subscribe, &channel, policy).is_err() {
+            act(Action::Expel { channel, reason });
+        } else if self.may(Verb::See, &channel, policy).is_err() {
+            act(Action::HideMembers(channel));
         }
     }
 
@@ -284,14 +305,17 @@ impl Session {
         }
     }
 
-    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own.
+    /// `Err(None)`: it was told too often already. A publisher's grant has limits of its own, which hold for what it is
+    /// for; what a rule lets it publish besides, as any client, it publishes as slowly.
     fn may_ask_now(
         &mut self,
         now: Instant,
         request: &Result<ClientRequest<'_>, CommandError>,
         policy: &Policy,
     ) -> Result<(), Option<CommandError>> {
-        if self.publisher.is_some() {
+        let is_by_rule = matches!(request, Ok(ClientRequest { command: ClientCommand::Publish { publish, .. }, .. })
+            if matches!(&publish.target, Target::Channel(channel) if self.grant_for(channel).is_none()));
+        if self.publisher.is_some() && !is_by_rule {
             return Ok(());
         }
         let cost = request.as_ref().map_or(Cost::COMMAND, |request| Cost::of(&request.command));
@@ -335,7 +359,9 @@ impl Session {
                 act(Action::Reply(push::error(&error)));
             }
             ClientCommand::Register(register) => self.register(now, id, register, policy, act),
-            ClientCommand::Publish { publish, exclude_self } => self.publish(id, publish, exclude_self, policy, act),
+            ClientCommand::Publish { publish, exclude_self } => {
+                self.publish(now.instant, id, (publish, exclude_self), policy, act);
+            }
             ClientCommand::Broadcast(publish) => {
                 if let Some(grant) = &self.publisher {
                     return act(Action::Publish { id, publish, by: Author::Publisher(grant.clone()) });
@@ -430,7 +456,7 @@ impl Session {
         let channel = &subscribe.channel;
         let outcome = token
             .map_or(Ok(()), |token| self.take_token(now, channel, &token, policy))
-            .and_then(|()| self.may_subscribe(channel, policy));
+            .and_then(|()| self.may(Verb::Subscribe, channel, policy));
         match outcome {
             Ok(()) => {
                 let sees_members = self.may(Verb::See, channel, policy).is_ok();
@@ -452,19 +478,19 @@ impl Session {
             Some(tokens) => tokens.verify(&token.0, now.unix),
             None => Err(Refused::NotConfigured),
         };
-        let checked = verified.and_then(|Claims { user, expires, scope, .. }| match scope {
+        let checked = verified.and_then(|Claims { user, issued, expires, scope, .. }| match scope {
             Scope::Connection(_) => Err(Refused::ForConnection),
             Scope::Channel(other) if other != *channel => Err(Refused::OtherChannel(other)),
             Scope::Channel(_) if self.user.as_ref() != Some(&user) => Err(Refused::OtherUser(user)),
-            Scope::Channel(_) => Ok(expires),
+            Scope::Channel(_) => Ok((issued, expires)),
         });
-        let expires = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
+        let (issued, expires) = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
         let term = Term::new(now.unix, expires);
         let most = policy.max_channels;
         if let Some(known) = self.channel_tokens.iter_mut().find(|known| known.channel == *channel) {
-            known.term = term;
+            (known.term, known.issued) = (term, issued);
         } else if self.channel_tokens.len() < most {
-            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term });
+            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term, issued });
         } else {
             let message = format!("a connection may have {most} channels; unsubscribe from one first");
             return Err(CommandError::new(ErrorCode::LimitExceeded, message).about(channel.as_str()));
@@ -489,14 +515,17 @@ impl Session {
 
     fn publish<'a>(
         &self,
+        now: Instant,
         id: Option<RequestId>,
-        publish: PublishCommand<'a>,
-        exclude_self: bool,
+        (publish, exclude_self): (PublishCommand<'a>, bool),
         policy: &Policy,
         act: Act<'_, 'a>,
     ) {
         let outcome = match &publish.target {
-            Target::Channel(channel) => self.may(Verb::Publish, channel, policy),
+            Target::Channel(channel) => match self.grant_for(channel) {
+                Some(grant) => grant.may_publish(now, channel),
+                None => self.may(Verb::Publish, channel, policy),
+            },
             // The protocol lets no client name anything else.
             _ => Err(CommandError::new(ErrorCode::BadRequest, "a client publishes in one channel")),
         };
@@ -509,14 +538,14 @@ impl Session {
         }
     }
 
-    /// Whether it may subscribe to a channel.
-    pub fn may_subscribe(&self, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        self.may(Verb::Subscribe, channel, policy)
+    /// What it may publish in a channel like a publisher.
+    fn grant_for(&self, channel: &ChannelName) -> Option<&Grant> {
+        self.publisher.as_deref().filter(|grant| grant.covers(channel))
     }
 
     /// Rules are about browsers. Who may publish in a channel may also look on, as `tail` does.
     fn may(&self, verb: Verb, channel: &ChannelName, policy: &Policy) -> Result<(), CommandError> {
-        if self.publisher.as_ref().is_some_and(|grant| grant.covers(channel)) {
+        if self.grant_for(channel).is_some() {
             return Ok(());
         }
         let user = self.user.as_ref();
@@ -568,6 +597,7 @@ fn another_user() -> CommandError {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::token::{TokenConfig, TokenKey};
 
     fn publisher() -> Option<Arc<Grant>> {
         let config = Config { dev: true, ..Config::default() };
@@ -600,6 +630,28 @@ mod tests {
         let refused = said(&mut Session::new(None, None), &Config::default(), text);
         assert!(refused[0].contains("unauthorized") && refused[0].contains("/publisher"), "{refused:?}");
         assert!(said(&mut Session::new(publisher(), None), &Config::default(), text)[0].starts_with("Publish"));
+    }
+
+    #[test]
+    fn who_was_to_show_a_token_stays_when_none_is_needed_any_more() {
+        let tokens = |required| {
+            let keys = vec![TokenKey::from_secret(None, &[7; 32]).unwrap()];
+            Config { tokens: TokenConfig { keys, required, ..TokenConfig::default() }, ..Config::default() }
+        };
+        for (is_still_needed, said) in [(false, 0), (true, 2)] {
+            let (mut session, now, mut seen) = (Session::new(None, None), Now::read(), Vec::new());
+            let patience = Duration::from_secs(5);
+            session.begin(now, None, &crate::policy::of(&tokens(true)), patience, &mut |action| {
+                panic!("{action:?}");
+            });
+            assert_eq!(session.next_deadline(now), Some(patience));
+            let later = Now { instant: now.instant + patience, ..now };
+            session.on_time(later, &crate::policy::of(&tokens(is_still_needed)), &mut |action| {
+                seen.push(format!("{action:?}"));
+            });
+            assert_eq!(seen.len(), said, "{seen:?}");
+            assert_eq!(session.next_deadline(later), None);
+        }
     }
 
     #[test]

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod support;
+mod tls_support;
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use realtime_server::config::Config;
@@ -13,6 +15,7 @@ use serde_json::Value;
 use support::frame::text;
 use support::http::{Http, request, upgrade};
 use support::{Scene, TestServer, config, start};
+use tls_support::{Files, VERSIONS, raw, secured};
 use tungstenite::WebSocket;
 
 /// A server whose only proxy is this machine.
@@ -186,4 +189,25 @@ fn a_stop_does_not_wait_for_a_header() {
     http.end();
     server.stop();
     assert!(http.rest.is_empty());
+}
+
+#[test]
+fn on_the_port_of_tls_the_header_comes_before_the_handshake() {
+    let files = Files::new();
+    let client = Arc::new(files.client(&VERSIONS));
+    let server = start(files.configure(trusting("127.0.0.1/32", config())));
+    let behind = |server: &TestServer, header: &[u8]| {
+        let mut socket = raw(server);
+        socket.write_all(header).unwrap();
+        Http::new(secured(socket, &client))
+    };
+    for header in [v1("192.0.2.1"), v2_from([192, 0, 2, 1]), v2(0, 0, &[])] {
+        assert_eq!(behind(&server, &header).ask(request(LIVE, &[])).status, 200);
+    }
+    let elsewhere = start(files.configure(trusting("192.0.2.0/24", config())));
+    for (server, header) in [(&server, Vec::new()), (&elsewhere, Vec::new()), (&elsewhere, v1("192.0.2.1"))] {
+        let mut http = behind(server, &header);
+        http.send_in_vain(request(LIVE, &[]));
+        assert_eq!(http.answer().map(|answer| answer.status), None, "{header:?}");
+    }
 }

@@ -148,6 +148,24 @@ fn a_key_publishes_at_its_rate_on_whatever_connections() {
 }
 
 #[test]
+fn on_the_clients_path_a_key_has_a_rate_whatever_the_command() {
+    let slow = Publisher { publications_per_second: Some(1), ..publisher("slow", &["c.*"]) };
+    let chat = ChannelRule { publish: Access::Anyone, ..rule("chat.*", history(0, StoreKind::Memory)) };
+    let (publications_per_second, publication_burst) = (1, 1);
+    let publishers = vec![slow.clone()];
+    let server =
+        start(Config { publishers, channels: vec![chat], publications_per_second, publication_burst, ..config() });
+    let mut client = connect(&server, "/", &slow);
+    // In its own channels that of the key; in those that are open to all that of all.
+    for (kind, channel) in [("broadcast_update", "c.1"), ("publish", "c.1"), ("publish", "chat.1")] {
+        let command = json!({"type": kind, "id": 1, "channel": channel, "data": 1}).to_string();
+        let replies: Vec<_> = (0..20).map(|_| client.ask(&command)["code"].clone()).collect();
+        assert!(replies.contains(&json!("rate_limited")), "{kind} in {channel}: {replies:?}");
+    }
+    assert_eq!(client.ask(r#"{"type":"ping"}"#)["type"], "pong");
+}
+
+#[test]
 fn the_same_idempotency_key_of_another_publisher_is_another_key() {
     for store in [StoreKind::Memory, StoreKind::Disk] {
         let directory = tempfile::tempdir().unwrap();
@@ -205,4 +223,24 @@ fn a_reload_closes_who_has_no_key_any_more_and_gives_the_others_their_new_rights
     assert_eq!(stays.close_code(), 4001, "the same name with another key is somebody else");
     assert_eq!(connect(&server, "/publisher", &replaced).publish("orders.1", &json!(1)), 0);
     assert_eq!(unchanged.publish("anything", &json!(1)), 0);
+}
+
+#[test]
+fn a_key_that_is_for_less_after_a_reload_looks_into_less() {
+    let shop = publisher("shop", &["private-a.*", "private-b.*"]);
+    let first = Config { publishers: vec![shop.clone()], ..config() };
+    let server = start(first.clone());
+    let mut looker = connect(&server, "/", &shop);
+    for channel in ["private-a.1", "private-b.1", "public"] {
+        looker.subscribe(channel);
+    }
+    let narrower = Publisher { channels: Some(vec![Pattern::parse("private-b.*").unwrap()]), ..shop };
+    server.server.as_ref().unwrap().reload(&Config { publishers: vec![narrower], ..first });
+    let reason = "the publisher key is for other channels now";
+    assert_eq!(looker.json(), json!({"type": "unsubscribed", "channel": "private-a.1", "reason": reason}));
+    let mut publisher = server.publisher();
+    assert_eq!(publisher.publish("private-a.1", &json!(1)), 0);
+    assert_eq!(publisher.publish("private-b.1", &json!(2)), 1);
+    assert_eq!(publisher.publish("public", &json!(3)), 1);
+    assert_eq!((looker.json()["data"].clone(), looker.json()["data"].clone()), (json!(2), json!(3)));
 }

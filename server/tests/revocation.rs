@@ -92,6 +92,26 @@ fn revoked_tokens_end_their_connections_and_new_ones_are_good() {
 }
 
 #[test]
+fn revoked_channel_tokens_end_their_subscriptions_on_connections_that_stay() {
+    let server = start(with_tokens());
+    let mut client = server.client();
+    // As if it had been renewed just after the revocation.
+    let new = token(json!({"iat": now() + 5, "channels": ["kept"]}));
+    assert_eq!(client.ask(&connect(&new))["type"], "connected");
+    for channel in ["orders.42", "kept"] {
+        let token = token(json!({"channel": channel}));
+        let said = client.ask(&json!({"type": "subscribe", "channel": channel, "token": token}).to_string());
+        assert_eq!(said["type"], "subscribed", "{said}");
+    }
+    order(&server, &json!({"type": "revoke", "user": "u7"}));
+    let said = json!({"type": "unsubscribed", "channel": "orders.42", "reason": "token revoked"});
+    assert_eq!(client.json(), said);
+    let mut publisher = server.publisher();
+    assert_eq!(publisher.publish("orders.42", &json!(1)), 0);
+    assert_eq!(publisher.publish("kept", &json!(2)), 1, "the connection's token names it");
+}
+
+#[test]
 fn a_revocation_survives_a_restart_where_there_is_a_data_directory() {
     let directory = tempfile::tempdir().unwrap();
     let config = || Config { data_dir: Some(directory.path().into()), ..with_tokens() };

@@ -171,6 +171,42 @@ fn a_stopped_reader_loses_whole_messages_only() {
 }
 
 #[test]
+fn a_message_that_begins_with_the_last_byte_of_a_record_stays_whole() {
+    /// Most that a record holds.
+    const RECORD: usize = 1 << 14;
+    let files = Files::new();
+    let server = start(files.configure(Config { shards: 1, send_buffer: 4 << 10, ..config() }));
+    let client = Arc::new(files.client(&VERSIONS));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    socket.connect(&server.server.as_ref().unwrap().tls_address().unwrap().into()).unwrap();
+    let mut browser = Secure::browser_over(socket.into(), &server, &client);
+    browser.subscribe("c");
+    let mut witness = server.client();
+    witness.subscribe("c");
+    let mut publisher = server.publisher();
+    publisher.publish("c", &json!(""));
+    let empty = witness.text().len();
+    assert_eq!(browser.json()["data"], "");
+    // All but one byte of a record is the first frame, with its four bytes of length.
+    let filling = "x".repeat(RECORD - 1 - 4 - empty);
+    let publish = |data: &str| json!({"type": "broadcast_update", "channel": "c", "data": data});
+    publisher.send(&json!([publish(&filling), publish("next")]).to_string());
+    assert_eq!((witness.json()["data"].clone(), witness.json()["data"].clone()), (json!(filling), json!("next")));
+    // What is not on its way yet is dropped before the last word.
+    browser.socket.send(Message::binary(vec![1])).unwrap();
+    let mut seen = Vec::new();
+    let code = loop {
+        match browser.socket.read().unwrap() {
+            Message::Text(text) => seen.push(serde_json::from_str::<Value>(&text).unwrap()["data"].clone()),
+            Message::Close(close) => break close.map(|close| u16::from(close.code)),
+            other => panic!("expected text or the end, got {other:?}"),
+        }
+    };
+    assert_eq!((seen, code), (vec![json!(filling), json!("next")], Some(1003)));
+}
+
+#[test]
 fn new_keys_in_mid_stream_are_taken_over() {
     let files = Files::new();
     let server = start(files.configure(config()));

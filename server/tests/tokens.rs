@@ -266,3 +266,32 @@ fn members_show_what_the_token_says_of_them_to_those_who_may_see_it() {
     assert_eq!(server.publisher().publish("room", &json!(1)), 2);
     assert_eq!(nobody.json()["data"], 1);
 }
+
+#[test]
+fn who_has_no_token_any_more_that_lets_it_see_members_sees_none() {
+    let presence = Some(PresenceRule { grace: Duration::ZERO, events: true });
+    let room = ChannelRule {
+        subscribe: Some(Access::User),
+        visible_to: Access::Token,
+        ..rule("room", StreamRule::new(None, None, presence))
+    };
+    let server = start(Config { channels: vec![room], limits_dry_run: true, ..with_tokens() });
+    let mut renewed = signed_in(&server, json!({"sub": "renewed", "channels": ["room"]}));
+    assert!(subscribe(&mut renewed, "room", None)["members"].is_array());
+    assert_eq!(renewed.json()["type"], "join");
+    assert_eq!(renewed.ask(&connect(&token(json!({"sub": "renewed"}))))["type"], "connected");
+
+    let mut lapsed = signed_in(&server, json!({"sub": "lapsed"}));
+    let short = token(json!({"sub": "lapsed", "channel": "room", "iat": now() - 60, "exp": now() - 7}));
+    assert!(subscribe(&mut lapsed, "room", Some(&short))["members"].is_array());
+    assert_eq!(lapsed.json()["type"], "join");
+    assert_eq!(lapsed.json()["type"], "token_expiring");
+    let query = r#"{"type":"presence","channel":"room"}"#;
+    assert!(std::iter::repeat_with(|| lapsed.ask(query)).take(100_000).any(|said| said["code"] == "forbidden"));
+
+    let mut other = signed_in(&server, json!({"sub": "other"}));
+    subscribe(&mut other, "room", None);
+    assert_eq!(server.publisher().publish("room", &json!(1)), 3);
+    assert_eq!(renewed.json()["data"], 1);
+    assert_eq!(lapsed.json()["data"], 1);
+}

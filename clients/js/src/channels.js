@@ -17,7 +17,7 @@ const BATCH = 50;
 /** Refusals that another token may change. */
 const TOKEN = ['forbidden', 'token_invalid', 'token_expired'];
 /** Why the server ends a subscription whose token it does not take any more. */
-const ENDED = 'token expired';
+const ENDED = ['token expired', 'token revoked'];
 /** What answers requests. */
 const REPLIES = ['history', 'presence', 'ack'];
 
@@ -165,7 +165,7 @@ export class Channels {
    */
   #ended(channel, { reason = '' }) {
     channel.ended();
-    const expired = reason === ENDED;
+    const expired = ENDED.includes(reason);
     // What has ended a good token may be mended by another one.
     if (!expired || !channel.token?.drop()) {
       const code = expired ? 'token_expired' : 'unsubscribed';

@@ -216,17 +216,19 @@ test('who comes while another token is fetched does not wait for it', async () =
   assert.equal(connection.received.length, 1);
 });
 
-test('a token that has ended is replaced, and what was missed comes', async () => {
-  const store = new FakeStore();
-  await guarded([A, B], store.answers);
-  const connection = await connected();
-  await follow('private-a', [A, B]);
-  await logged(1);
-  store.losing(1);
-  store.publish('private-a', 1);
-  connection.send({ type: 'unsubscribed', channel: 'private-a', reason: 'token expired' });
-  assert.deepEqual(await logged(3), ['subscribed', 'subscribed', 1]);
-});
+for (const reason of ['token expired', 'token revoked']) {
+  test(`after "${reason}" another one is shown, and what was missed comes`, async () => {
+    const store = new FakeStore();
+    await guarded([A, B], store.answers);
+    const connection = await connected();
+    await follow('private-a', [A, B]);
+    await logged(1);
+    store.losing(1);
+    store.publish('private-a', 1);
+    connection.send({ type: 'unsubscribed', channel: 'private-a', reason });
+    assert.deepEqual(await logged(3), ['subscribed', 'subscribed', 1]);
+  });
+}
 
 test('one that nothing can replace is told', async () => {
   await guarded();

@@ -13,19 +13,20 @@ const ENVELOPE: usize = 1 << 10;
 
 pub(super) fn all(layer: &mut Layer) {
     for (key, address) in [("listen", Some(layer.config.listen)), ("tls_listen", layer.config.tls_listen)] {
-        if let Some(address) = address.filter(|address| layer.config.dev && !address.ip().is_loopback()) {
+        let Some(address) = address.filter(|address| !address.ip().is_loopback()) else { continue };
+        if layer.config.echo {
+            let message = format!(
+                "echo is for tests on this machine and does not go with {key} = \"{address}\", which others can reach; use \
+                 127.0.0.1, or leave echo out"
+            );
+            mistake(layer, &[key, "echo"], message);
+        }
+        if layer.config.dev {
             let message = format!(
                 "dev admits publishers without a key, so it does not go with {key} = \"{address}\", which others can \
                  reach; use 127.0.0.1, or a publisher key instead of dev"
             );
             mistake(layer, &[key, "dev"], message);
-        }
-        if let Some(address) = address.filter(|address| layer.config.echo && !address.ip().is_loopback()) {
-            let message = format!(
-                "echo is for tests on this machine and does not go with {key} = \"{address}\", which others can reach; \
-                 use 127.0.0.1, or leave echo out"
-            );
-            mistake(layer, &[key, "echo"], message);
         }
     }
     let config = &layer.config;
@@ -113,6 +114,13 @@ fn tokens(layer: &mut Layer) {
         layer.warnings.push(
             "[tokens] says how tokens look, but there is nothing to verify them with; set tokens.secret, tokens.keys or \
              tokens.jwks_url"
+                .to_owned(),
+        );
+    } else if tokens.jwks_url.is_some() && tokens.audience.is_none() {
+        // RFC 8725 §3.9: an issuer's signature says nothing of whom a token is for.
+        layer.warnings.push(
+            "tokens.jwks_url without tokens.audience: whatever token the issuer signs, for whichever application, opens \
+             connections here; set tokens.audience to the aud of this application's"
                 .to_owned(),
         );
     }

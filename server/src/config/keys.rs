@@ -436,9 +436,9 @@ pub static KEYS: &[Key] = &[
         "proxy_protocol",
         Group::Limits,
         Field::Switch(at!(proxy_protocol)),
-        "Whether connections over TCP begin with a header of the PROXY protocol, version 1 or 2 (haproxy: \
-         `send-proxy-v2`), which names the address that counts. Only `trusted_proxies` may then connect; others are \
-         refused.",
+        "Whether connections over TCP, with TLS or without, begin with a header of the PROXY protocol, version 1 or 2 \
+         (haproxy: `send-proxy-v2`), which names the address that counts. Only `trusted_proxies` may then connect; \
+         others are refused.",
     ),
     key(
         "commands_per_second",

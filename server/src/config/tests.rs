@@ -456,7 +456,17 @@ fn the_echo_stays_on_this_machine() {
     assert_eq!(mistakes.len(), 1);
     assert!(mistakes[0].starts_with("realtime.toml:1: echo is for tests on this machine"), "{mistakes:?}");
     let mistakes = given("tls_listen = \"0.0.0.0:8443\"").flag("echo", "true").mistakes();
-    assert!(mistakes.iter().any(|told| told.contains("does not go with tls_listen")), "{mistakes:?}");
+    let start = "realtime.toml:1: echo is for tests on this machine and does not go with tls_listen = \"0.0.0.0:8443\"";
+    assert!(mistakes.iter().any(|mistake| mistake.starts_with(start)), "{mistakes:?}");
+}
+
+#[test]
+fn keys_from_a_url_without_an_audience_are_warned_of() {
+    let tokens =
+        |audience: &str| format!("[tokens]\nalgorithm = \"RS256\"\njwks_url = \"https://example.com/\"\n{audience}");
+    let warnings = given(&tokens("")).warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("set tokens.audience"), "{warnings:?}");
+    assert_eq!(given(&tokens("audience = \"shop\"")).warnings(), Vec::<String>::new());
 }
 
 #[test]

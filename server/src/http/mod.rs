@@ -114,15 +114,15 @@ impl Listener {
                 let (admission, welcome) = shared.gate.enter(Some(address.ip()));
                 if welcome != Welcome::Nobody {
                     let arrival = Arrival { peer: address.ip(), admission, welcome };
-                    tokio::spawn(tcp(stream, arrival, shared.clone(), stopping.clone()));
+                    tokio::spawn(tcp(stream, arrival, None, shared.clone(), stopping.clone()));
                 }
             }
             Self::Tls(listener, acceptor) => {
                 let (stream, address) = listener.accept().await?;
                 let (admission, welcome) = shared.gate.enter(Some(address.ip()));
                 if welcome != Welcome::Nobody {
-                    let front = Front::new(shared.clone(), Some(address.ip()), admission, welcome);
-                    tokio::spawn(secure::handshake(stream, acceptor.clone(), front, stopping.clone()));
+                    let arrival = Arrival { peer: address.ip(), admission, welcome };
+                    tokio::spawn(tcp(stream, arrival, Some(acceptor.clone()), shared.clone(), stopping.clone()));
                 }
             }
             Self::Unix(listener) => {
@@ -143,8 +143,14 @@ struct Arrival {
     welcome: Welcome,
 }
 
-/// Serves a socket, for whoever is behind it.
-async fn tcp(stream: TcpStream, mut arrival: Arrival, shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+/// Serves a socket, with TLS or without, for whoever is behind it.
+async fn tcp(
+    stream: TcpStream,
+    mut arrival: Arrival,
+    tls: Option<Arc<Acceptor>>,
+    shared: Arc<Shared>,
+    mut stopping: watch::Receiver<bool>,
+) {
     if shared.config.proxy_protocol {
         let read = tokio::select! {
             biased;
@@ -162,7 +168,10 @@ async fn tcp(stream: TcpStream, mut arrival: Arrival, shared: Arc<Shared>, mut s
         }
     }
     let front = Front::new(shared, Some(arrival.peer), arrival.admission, arrival.welcome);
-    handshake(stream, front, stopping).await;
+    match tls {
+        Some(acceptor) => secure::handshake(stream, acceptor, front, stopping).await,
+        None => handshake(stream, front, stopping).await,
+    }
 }
 
 /// A connection that ended before it was accepted says nothing about the server.

@@ -82,6 +82,8 @@ impl ConnectionToken {
 pub(super) struct ChannelToken {
     pub(super) channel: ChannelName,
     pub(super) term: Term,
+    /// When it was made, Unix seconds.
+    pub(super) issued: u64,
 }
 
 #[cfg(test)]

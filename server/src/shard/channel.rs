@@ -77,6 +77,14 @@ impl Channel {
         (self.slots.len() - 1) as u32
     }
 
+    /// The subscriber in `slot` may no more see who comes and goes.
+    pub fn hide_members_from(&mut self, slot: u32) {
+        if let Some(subscriber) = self.subscriber(slot) {
+            subscriber.sees_members = false;
+            self.hides_members = true;
+        }
+    }
+
     /// Removes the subscriber in `slot`.
     pub fn remove(&mut self, slot: u32) {
         if self.slots[slot as usize].take().is_some() {

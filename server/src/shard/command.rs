@@ -11,6 +11,7 @@ use super::outbox::Class;
 use super::read::{End, REVOKED, Replies};
 use super::wheel::ticks;
 use super::{Asked, Shard};
+use crate::directory::Subscription;
 use crate::hub::{Measure, Stream, StreamName};
 use crate::policy::Policy;
 use crate::publisher;
@@ -46,7 +47,7 @@ impl Shard {
     }
 
     /// What happens outside of a message.
-    fn in_session(
+    pub(super) fn in_session(
         self: &Rc<Self>,
         connection: &Rc<Connection>,
         session: &RefCell<Session>,
@@ -82,9 +83,9 @@ impl Shard {
         happens(&mut session, now, &policy, &mut |action| self.carry_out(connection, action, replies, &mut outcome));
         if outcome.is_reviewed {
             for channel in self.channel_names(connection) {
-                if session.may_subscribe(&channel, &policy).is_err() {
-                    self.expel(connection, &channel, "the new token does not allow it", replies);
-                }
+                session.review(channel, "the new token does not allow it", &policy, &mut |action| {
+                    self.carry_out(connection, action, replies, &mut outcome);
+                });
             }
         }
         if let Some(after) = session.next_deadline(now) {
@@ -112,6 +113,7 @@ impl Shard {
                 }
             }
             Action::Expel { channel, reason } => self.expel(connection, &channel, reason, replies),
+            Action::HideMembers(channel) => self.hide_members(connection, channel),
             Action::Review => outcome.is_reviewed = true,
             Action::Identify { id, who, token, since, previous } => {
                 self.identify(connection, &who);
@@ -184,7 +186,15 @@ impl Shard {
         }
     }
 
-    fn channel_names(&self, connection: &Connection) -> Vec<ChannelName> {
+    fn hide_members(&self, connection: &Connection, channel: ChannelName) {
+        let Some(Subscription { local, slot }) = self.find(connection, &Stream::channel(channel)) else { return };
+        if let Some(channel) = self.channels.borrow_mut().get_mut(local as usize) {
+            channel.hide_members_from(slot);
+        }
+    }
+
+    /// The channels that a connection subscribes to.
+    pub(super) fn channel_names(&self, connection: &Connection) -> Vec<ChannelName> {
         let channels = self.channels.borrow();
         let subscriptions = connection.member.subscriptions();
         let name = |local: u32| match &channels[local as usize].stream.name {
@@ -213,10 +223,14 @@ impl Shard {
                     self.settle(&connection, replies, None);
                 }
                 Measure::Revoke { before } => {
-                    let is_meant = matches!(&connection.peer, Peer::Client(session)
-                        if session.borrow().issued().is_some_and(|issued| issued <= *before));
+                    let Peer::Client(session) = &connection.peer else { continue };
+                    let is_meant = session.borrow().issued().is_some_and(|issued| issued <= *before);
                     if is_meant {
                         self.close_with(&connection, CloseCode::TokenExpired, Some(REVOKED), None);
+                    } else {
+                        self.in_session(&connection, session, |session, _, policy, act| {
+                            session.on_revoked(*before, policy, act);
+                        });
                     }
                 }
             }

@@ -272,6 +272,7 @@ impl Connection {
     /// Writes `frame` now if nothing waits before it, else queues it. `written` of its bytes are out already.
     pub fn send(&self, frame: &Bytes, written: usize, class: Class<'_>, outbox_max: usize) -> Written {
         let mut slot = self.outbox.borrow_mut();
+        let written = if written == 0 && slot.is_none() { self.socket.take_begun() } else { written };
         Outbox::send(&mut slot, frame, written, class, outbox_max, |bytes| self.socket.try_write(bytes))
     }
 

@@ -6,7 +6,8 @@ use realtime_protocol::CloseCode;
 use tracing::{debug, info};
 
 use super::Shard;
-use super::connection::Connection;
+use super::connection::{Connection, Peer};
+use crate::grant::Grant;
 
 impl Shard {
     /// Keys have changed. Who has published by one that is gone is closed, since a key is taken away because it is in
@@ -26,6 +27,7 @@ impl Shard {
         match self.shared.policy.load().grants.renewed(&held) {
             Some(now) => {
                 connection.set_grant(now.clone());
+                self.review_lost(connection, &held, now);
                 true
             }
             None => {
@@ -34,5 +36,20 @@ impl Shard {
                 false
             }
         }
+    }
+
+    /// What a client had subscribed to by its key stays only where the key, or a rule, still speaks for it.
+    fn review_lost(self: &Rc<Self>, connection: &Rc<Connection>, held: &Grant, now: &Grant) {
+        let Peer::Client(session) = &connection.peer else { return };
+        let lost = self.channel_names(connection).into_iter().filter(|name| held.covers(name) && !now.covers(name));
+        let lost: Vec<_> = lost.collect();
+        if lost.is_empty() {
+            return;
+        }
+        self.in_session(connection, session, |session, _, policy, act| {
+            for channel in lost {
+                session.review(channel, "the publisher key is for other channels now", policy, act);
+            }
+        });
     }
 }

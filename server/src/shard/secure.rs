@@ -110,7 +110,13 @@ impl Secure {
         Ok(done)
     }
 
-    /// The same, from several buffers: what fits into one record goes into one.
+    /// Bytes of the next frame that are on their way already: the byte that is owed, when it is a frame's first. The frame is
+    /// then half written as any other, and is to go on behind them.
+    pub(super) fn take_begun(&self) -> usize {
+        usize::from(std::mem::take(&mut self.state.borrow_mut().is_owed))
+    }
+
+    /// As [`Self::try_write`], from several buffers: what fits into one record goes into one.
     pub(super) fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         let fits = |buffer: &&IoSlice<'_>| buffer.len() < MAX_PLAINTEXT;
         let (first, rest) = match buffers {

@@ -115,7 +115,17 @@ impl WriteHalf {
         }
     }
 
-    /// The same, from several buffers.
+    /// To be called when nothing waits and a frame is about to be written from its beginning: how many of its bytes are
+    /// out already. TLS may have taken its first one into the record before.
+    #[inline]
+    pub fn take_begun(&self) -> usize {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Secure(secure) => secure.take_begun(),
+        }
+    }
+
+    /// As [`Self::try_write`], from several buffers.
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(half) => half.try_write_vectored(buffers),

@@ -92,8 +92,13 @@ pub fn raw(server: &TestServer) -> TcpStream {
 
 /// A connection whose handshake happens with the first bytes.
 pub fn connect(server: &TestServer, client: &Arc<ClientConfig>) -> Stream {
+    secured(raw(server), client)
+}
+
+/// The same over this socket.
+pub fn secured(socket: TcpStream, client: &Arc<ClientConfig>) -> Stream {
     let name = ServerName::try_from("localhost").unwrap();
-    StreamOwned::new(ClientConnection::new(client.clone(), name).unwrap(), raw(server))
+    StreamOwned::new(ClientConnection::new(client.clone(), name).unwrap(), socket)
 }
 
 /// HTTP over TLS.
@@ -109,7 +114,12 @@ pub struct Secure {
 impl Secure {
     /// A browser that was welcomed.
     pub fn browser(server: &TestServer, client: &Arc<ClientConfig>) -> Self {
-        let (socket, _) = tungstenite::client(server.request("/"), connect(server, client)).unwrap();
+        Self::browser_over(raw(server), server, client)
+    }
+
+    /// The same over this socket.
+    pub fn browser_over(socket: TcpStream, server: &TestServer, client: &Arc<ClientConfig>) -> Self {
+        let (socket, _) = tungstenite::client(server.request("/"), secured(socket, client)).unwrap();
         let mut secure = Self { socket };
         assert_eq!(secure.json()["type"], "welcome");
         secure
