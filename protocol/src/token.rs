@@ -65,6 +65,9 @@ pub enum ScopeError {
     Name(NameError),
     /// `*` before the end.
     StarInside,
+    /// A brace that is no `{user}`, a second `{user}`, or one right before `*`: servers take it for no pattern, and so the
+    /// whole token for none.
+    Brace,
 }
 
 impl fmt::Display for ScopeError {
@@ -72,6 +75,9 @@ impl fmt::Display for ScopeError {
         match self {
             Self::Name(error) => error.fmt(f),
             Self::StarInside => f.write_str("must have no * but at the end, where it stands for the rest of a name"),
+            Self::Brace => f.write_str(
+                "must have no braces but those of {user}, which stands for the token's user, once and not right before *",
+            ),
         }
     }
 }
@@ -82,10 +88,16 @@ impl Scope {
     /// Reads a name, or a pattern such as `orders.*`.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         let name = ChannelName::parse(text).map_err(ScopeError::Name)?;
-        match text.find('*') {
-            Some(star) if star + 1 < text.len() => Err(ScopeError::StarInside),
-            _ => Ok(Self(name.as_str().into())),
+        let literal = text.strip_suffix('*').unwrap_or(text);
+        if literal.contains('*') {
+            return Err(ScopeError::StarInside);
         }
+        let (before, after) = literal.split_once("{user}").unwrap_or((literal, ""));
+        let is_all_of_many = text.ends_with("{user}*");
+        if is_all_of_many || before.contains(['{', '}']) || after.contains(['{', '}']) {
+            return Err(ScopeError::Brace);
+        }
+        Ok(Self(name.as_str().into()))
     }
 }
 
@@ -241,6 +253,13 @@ mod tests {
         }
         for bad in ["*.orders", "a**", "a*b"] {
             assert_eq!(Scope::parse(bad), Err(ScopeError::StarInside), "{bad}");
+        }
+        for good in ["user:{user}", "user:{user}:*", "{user}.inbox"] {
+            assert!(Scope::parse(good).is_ok(), "{good}");
+        }
+        // The server would refuse the whole token.
+        for bad in ["orders.{42}", "a}", "{User}", "{user}*", "{user}:{user}"] {
+            assert_eq!(Scope::parse(bad), Err(ScopeError::Brace), "{bad}");
         }
         assert_eq!(Scope::parse(""), Err(ScopeError::Name(NameError::Empty)));
         assert_eq!(Scope::parse("a\n"), Err(ScopeError::Name(NameError::Control)));
