@@ -158,6 +158,12 @@ impl Outbox {
         self.bytes
     }
 
+    /// Frames that wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Adds a frame of which the first `written` bytes are out (only the first frame of a queue can be so). What waits is
     /// to occupy `max` bytes at most; beyond them, what the class allows is dropped.
     pub fn push(&mut self, frame: Bytes, written: usize, class: Class<'_>, max: usize) -> Pushed {

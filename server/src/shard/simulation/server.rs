@@ -403,10 +403,10 @@ impl Server {
     }
 
     pub fn check_bounds(&self) {
-        // Who is too slow for the answers to its own commands is closed, and leaves with what waits.
-        for connection in self.connections.iter().flatten().filter(|connection| !connection.is_too_slow) {
-            let waiting = connection.outbox.as_ref().map_or(0, |outbox| outbox.bytes());
-            assert!(waiting <= OUTBOX_MAX, "{waiting} bytes wait");
+        for connection in self.connections.iter().flatten() {
+            let Some(outbox) = &connection.outbox else { continue };
+            // One frame may always wait, also a joined portion of a history that occupies more than it is long.
+            assert!(outbox.bytes() <= OUTBOX_MAX || outbox.len() == 1, "{} bytes wait", outbox.bytes());
         }
     }
 
