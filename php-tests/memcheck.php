@@ -36,6 +36,10 @@ function publish(RealtimeClient $rt, int $i): void
     $rt->batch([['channel' => "c$i", 'data' => $i], ['channel' => ['a', ''], 'data' => $i]]);
     $rt->presence('c');
     $rt->channels();
+    $rt->disconnectUser('u', 'over');
+    $rt->unsubscribeUser('u', 'c');
+    $rt->connectionToken("u$i", ["user:u$i", 'orders.*'], info: ['name' => 'Ana']);
+    $rt->channelToken("c$i", "u$i");
     $rt->stats();
 }
 
@@ -46,6 +50,7 @@ function fail(RealtimeClient $rt, RealtimeClient $down, int $i): void
     refused(RealtimeServerException::class, fn () => $rt->broadcast('', $i));
     refused(JsonException::class, fn () => $rt->broadcast('c', NAN));
     refused(TypeError::class, fn () => $rt->broadcast('c'));
+    refused(ValueError::class, fn () => $rt->channelToken('', "u$i"));
     refused(ValueError::class, fn () => $rt->broadcast('c', $i, confirm: 'perhaps'));
     refused(RealtimeConnectionException::class, fn () => $down->broadcast('c', $i));
     refused(Exception::class, fn () => $rt->broadcast('c', new class implements JsonSerializable {
@@ -68,6 +73,8 @@ const STRETCH = 500;
 /** Broadcasts of publish(). */
 const EACH = 8;
 
+// Under Valgrind all takes long.
+ini_set('realtime.connect_timeout', '60');
 ini_set('realtime.retry_after', '0');
 ini_set('error_log', '/dev/null');
 $server = new Server();
@@ -75,7 +82,6 @@ $down = new RealtimeClient('ws://127.0.0.1:1');
 $done = 0;
 $restarts = 0;
 while ($done < $broadcasts) {
-    // Under Valgrind all takes long.
     $rt = $server->client(timeout: 60);
     for ($i = 0; $i < STRETCH / EACH; $i++, $done += EACH) {
         publish($rt, $done);

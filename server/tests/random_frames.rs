@@ -51,9 +51,9 @@ fn ours(bytes: &[u8], pieces: &[usize]) -> Vec<Said> {
             Ok(ControlFlow::Break(())) => break,
             Err(violation) => {
                 said.push(match violation {
-                    Violation::Protocol(_) | Violation::Close(_) => Said::Protocol,
+                    Violation::Protocol(_) => Said::Protocol,
                     Violation::TooBig => Said::TooBig,
-                    Violation::Utf8 | Violation::CloseReason => Said::Utf8,
+                    Violation::Utf8 => Said::Utf8,
                     Violation::Binary => Said::Binary,
                 });
                 break;

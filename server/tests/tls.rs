@@ -6,6 +6,7 @@ mod support;
 mod tls_support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use realtime_server::config::Config;
 use realtime_server::rules::{Overflow, StoreKind, StreamRule};
@@ -122,6 +123,9 @@ fn stopped_reader(overflow: Option<Overflow>, check: impl Fn(Vec<Value>)) {
         channels: vec![rule("c", stream)],
         outbox_max: 80 << 10,
         send_buffer: 8 << 10,
+        // On a busy machine it stops for longer than who is silent, or takes nothing, may.
+        ping_interval: Duration::from_secs(3600),
+        write_timeout: Duration::from_secs(3600),
         ..config()
     }));
     for version in VERSIONS {

@@ -57,8 +57,8 @@ pub enum Life {
 pub enum Then {
     /// The peer's close frame is waited for.
     Wait,
-    /// Only the end of what the peer sends is waited for: its close frame, which was none, may not be all, and ending both
-    /// directions would take the last word from it (RFC 6455 §7.1.1).
+    /// Only the end of what the peer sends is waited for: ending both directions while it sends would take the last word
+    /// from it.
     EndOutput,
     /// The peer's close frame came, and nothing is waited for.
     End,

@@ -158,7 +158,7 @@ impl Shard {
                 }
                 Event::Ping(payload) => replies.frame(&ws::pong_frame(payload)),
                 Event::Pong => {}
-                Event::Close(with_code) => end = Some(End::ByPeer(with_code.then_some(CloseCode::Normal), Then::End)),
+                Event::Close(with_code) => end = Some(End::ByPeer { with_code }),
             }
             if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
@@ -170,12 +170,7 @@ impl Shard {
         }
         if let Err(violation) = decoded.map(drop).and(refused) {
             debug!(%violation, "a peer broke the protocol");
-            end = Some(match violation {
-                Violation::Close(_) | Violation::CloseReason => {
-                    End::ByPeer(violation.close_code().into(), Then::EndOutput)
-                }
-                _ => End::ByUs(violation.close_code()),
-            });
+            end = Some(End::Failed(violation.close_code()));
         }
         self.settle(connection, replies, end);
     }
@@ -189,7 +184,8 @@ impl Shard {
             None => {}
             Some(End::ByUs(code)) => self.close(connection, code),
             Some(End::Revoked) => self.close_with(connection, CloseCode::TokenExpired, Some(REVOKED), None),
-            Some(End::ByPeer(answer, then)) => self.on_peer_close(connection, answer, then),
+            Some(End::Failed(code)) => self.fail(connection, code),
+            Some(End::ByPeer { with_code }) => self.on_peer_close(connection, with_code),
         }
     }
 
@@ -229,10 +225,29 @@ impl Shard {
         }
     }
 
-    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, answer: Option<CloseCode>, then: Then) {
+    /// Gives up a peer that broke the protocol. Where its next frame begins is not known any more, so no close frame of
+    /// it is waited for (RFC 6455 §7.1.7).
+    fn fail(self: &Rc<Self>, connection: &Rc<Connection>, code: CloseCode) {
         match connection.life.get() {
             Life::Open => {
-                self.last_words(connection, &ws::close_frame(answer), then);
+                connection.drop_publications();
+                self.last_words(connection, &ws::close_frame(Some(code)), Then::EndOutput);
+            }
+            Life::Closing { since, then: Then::Wait } => {
+                connection.life.set(Life::Closing { since, then: Then::EndOutput });
+                if connection.is_clear() {
+                    connection.go_on(Then::EndOutput);
+                }
+            }
+            Life::Closing { .. } => {}
+        }
+    }
+
+    fn on_peer_close(self: &Rc<Self>, connection: &Rc<Connection>, with_code: bool) {
+        match connection.life.get() {
+            Life::Open => {
+                let answer = ws::close_frame(with_code.then_some(CloseCode::Normal));
+                self.last_words(connection, &answer, Then::End);
             }
             Life::Closing { since, .. } => {
                 connection.life.set(Life::Closing { since, then: Then::End });
@@ -254,6 +269,8 @@ pub(super) enum End {
     ByUs(CloseCode),
     /// The token by which it has its user was revoked.
     Revoked,
-    /// The peer's close frame, and what it is answered with.
-    ByPeer(Option<CloseCode>, Then),
+    /// The peer broke the protocol.
+    Failed(CloseCode),
+    /// The peer's close frame, with a code or without.
+    ByPeer { with_code: bool },
 }

@@ -58,10 +58,6 @@ pub enum Violation {
     TooBig,
     /// Text that is not UTF-8.
     Utf8,
-    /// A close frame that is none, in words for the log. As it is the peer's last frame, no other is to be waited for.
-    Close(&'static str),
-    /// A close frame whose reason is not UTF-8.
-    CloseReason,
     /// A binary message.
     Binary,
 }
@@ -70,9 +66,9 @@ impl Violation {
     /// The code that the peer is closed with.
     pub fn close_code(self) -> CloseCode {
         match self {
-            Self::Protocol(_) | Self::Close(_) => CloseCode::ProtocolError,
+            Self::Protocol(_) => CloseCode::ProtocolError,
             Self::TooBig => CloseCode::TooBig,
-            Self::Utf8 | Self::CloseReason => CloseCode::InvalidUtf8,
+            Self::Utf8 => CloseCode::InvalidUtf8,
             Self::Binary => CloseCode::Unsupported,
         }
     }
@@ -81,10 +77,9 @@ impl Violation {
 impl std::fmt::Display for Violation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Protocol(what) | Self::Close(what) => f.write_str(what),
+            Self::Protocol(what) => f.write_str(what),
             Self::TooBig => f.write_str("message too big"),
             Self::Utf8 => f.write_str("text that is not UTF-8"),
-            Self::CloseReason => f.write_str("a reason for closing that is not UTF-8"),
             Self::Binary => f.write_str("a binary message"),
         }
     }
@@ -248,7 +243,6 @@ impl Decoder {
                 return Err(Violation::Protocol("a new message inside a fragmented one"));
             }
             (Data::Binary, None) if !limits.binary => return Err(Violation::Binary),
-            (Data::Continue, Some(_)) if header.rsv1 => return Err(Violation::Protocol("a reserved bit")),
             (Data::Reserved(_), _) => return Err(Violation::Protocol("a reserved opcode")),
             (Data::Continue, Some(form)) => form,
             (Data::Text, None) => Form { kind: Kind::Text, is_deflated: header.rsv1 },
@@ -330,12 +324,12 @@ fn on_control(
 fn check_close(payload: &[u8]) -> Result<bool, Violation> {
     match payload {
         [] => Ok(false),
-        [_] => Err(Violation::Close("a close frame of one byte")),
+        [_] => Err(Violation::Protocol("a close frame of one byte")),
         [high, low, reason @ ..] => {
             if !WireCode::from(u16::from_be_bytes([*high, *low])).is_allowed() {
-                return Err(Violation::Close("a close code that must not be sent"));
+                return Err(Violation::Protocol("a close code that must not be sent"));
             }
-            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::CloseReason)
+            std::str::from_utf8(reason).map(|_| true).map_err(|_| Violation::Utf8)
         }
     }
 }
@@ -344,7 +338,8 @@ fn check_close(payload: &[u8]) -> Result<bool, Violation> {
 /// be wrong before any of its payload is kept.
 fn missing(bytes: &[u8], fragments: usize, limits: Limits) -> Result<usize, Violation> {
     let Some((header, at, length)) = parse(bytes)? else { return Ok(1) };
-    let may_be_deflated = limits.deflate && matches!(header.opcode, OpCode::Data(_));
+    // The first frame of a message says it for all of it (RFC 7692 §6.1).
+    let may_be_deflated = limits.deflate && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
     if header.rsv1 && !may_be_deflated || header.rsv2 || header.rsv3 {
         return Err(Violation::Protocol("a reserved bit"));
     }
@@ -353,9 +348,6 @@ fn missing(bytes: &[u8], fragments: usize, limits: Limits) -> Result<usize, Viol
     }
     if matches!(header.opcode, OpCode::Control(_)) {
         if length > 125 || !header.is_final {
-            if header.opcode == OpCode::Control(Control::Close) {
-                return Err(Violation::Close("a close frame that is long or fragmented"));
-            }
             return Err(Violation::Protocol("a control frame that is long or fragmented"));
         }
     } else if length.saturating_add(fragments) > limits.max_message {

@@ -83,7 +83,7 @@ fn what_the_rfc_forbids_is_a_protocol_error() {
         ("close code 999", client(0x88, &999u16.to_be_bytes())),
     ] {
         for piece in [1, 3, 1000] {
-            let refused = matches!(run(&bytes, piece), Err(Violation::Protocol(_) | Violation::Close(_)));
+            let refused = matches!(run(&bytes, piece), Err(Violation::Protocol(_)));
             assert!(refused, "{what} in pieces of {piece}");
         }
     }
@@ -103,7 +103,7 @@ fn too_big_is_refused_by_the_header_alone() {
 fn binary_and_broken_utf8_have_codes_of_their_own() {
     assert_eq!(run(&client(0x82, b"x"), 100), Err(Violation::Binary));
     assert_eq!(run(&client(0x81, &[0xff]), 100), Err(Violation::Utf8));
-    assert_eq!(run(&client(0x88, &[3, 232, 0xff]), 100), Err(Violation::CloseReason));
+    assert_eq!(run(&client(0x88, &[3, 232, 0xff]), 100), Err(Violation::Utf8));
 }
 
 /// After how many pieces text that is not UTF-8 is refused.
