@@ -4,9 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use jsonwebtoken::DecodingKey;
-
-/// Shortest secret, bytes: as long as the hash (RFC 7518 §3.2).
-const MIN_SECRET: usize = 32;
+use realtime_protocol::token::MIN_SECRET;
 
 /// How tokens are signed (RFC 7518 §3, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
