@@ -1,7 +1,7 @@
 //! Tokens (JWT, RFC 7519): who a connection is, and which channels it may have without more.
 //!
 //! The algorithm is fixed by the configuration; what a token says of its own algorithm is only compared with it
-//! (RFC 8725 §3.1). Verifying is pure, with time as an argument; keys from a URL are fetched elsewhere ([`jwks`]).
+//! (RFC 8725 §3.1). Verifying is pure, with time as an argument; keys from a URL are fetched elsewhere (`jwks`).
 
 mod claims;
 mod jwks;
