@@ -1,5 +1,5 @@
 #!/usr/bin/env python2
-"""expected SPEC.json: the ids of the cases that wstest will run, so that a test that ends half way cannot pass."""
+"""expected.py SPEC.json: the ids of the cases that wstest will run, so that a test that ends half way cannot pass."""
 import json
 import sys
 

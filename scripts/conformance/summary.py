@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""summary INDEX.json EXPECTED.json [CASE…]: what wstest reports, by part, with every case that is not strictly right.
+"""summary.py INDEX.json EXPECTED.json [CASE…]: what wstest reports, by part, with every case that is not strictly right.
 
 Fails unless every expected case ran and none failed. NON-STRICT is a failure but for the named cases. UNIMPLEMENTED is a
 case whose parameters were not agreed on; it is counted apart."""
