@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use native_tls::{Certificate, TlsConnector};
+use native_tls::{Certificate, Protocol, TlsConnector};
 
 use crate::error::ConnectError;
 
@@ -29,6 +29,8 @@ pub(crate) fn connector(authority: Option<&Path>) -> Result<TlsConnector, Connec
 
 fn build(authority: Option<&Path>) -> Result<TlsConnector, ConnectError> {
     let mut builder = TlsConnector::builder();
+    // The server speaks nothing older either.
+    builder.min_protocol_version(Some(Protocol::Tlsv12));
     if let Some(path) = authority {
         let why = |error: &dyn std::fmt::Display| ConnectError::Authority(format!("{}: {error}", path.display()));
         let certificates =

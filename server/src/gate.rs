@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -162,7 +162,7 @@ impl Gate {
         }
         let mut sender = peer;
         for part in forwarded.flat_map(|value| value.split(',')).collect::<Vec<_>>().into_iter().rev() {
-            let Ok(address) = part.trim().parse::<IpAddr>() else { break };
+            let Some(address) = forwarded_address(part.trim()) else { break };
             sender = address;
             if !self.is_proxy(address) {
                 break;
@@ -265,6 +265,12 @@ impl Drop for Admission {
     }
 }
 
+/// An address as proxies write it: some add the port.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse().map(|address: SocketAddr| address.ip());
+    text.parse().or_else(|_| with_port()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +320,8 @@ mod tests {
         assert_eq!(sender("10.0.0.1", &["198.51.100.7"]), "198.51.100.7");
         assert_eq!(sender("10.0.0.1", &["203.0.113.9, 198.51.100.7, 10.0.0.2"]), "198.51.100.7");
         assert_eq!(sender("10.0.0.1", &["203.0.113.9", "198.51.100.7"]), "198.51.100.7");
+        assert_eq!(sender("10.0.0.1", &["198.51.100.7:4711"]), "198.51.100.7");
+        assert_eq!(sender("10.0.0.1", &["[2001:db8::7]:4711"]), "2001:db8::7");
         assert_eq!(sender("10.0.0.1", &["garbage"]), "10.0.0.1");
         assert_eq!(sender("10.0.0.1", &[]), "10.0.0.1");
     }
