@@ -547,9 +547,12 @@ fn the_packaged_example_is_valid_as_it_is_and_with_every_line_uncommented() {
     assert_eq!((loaded.set_by.keys().copied().collect::<Vec<_>>(), loaded.warnings), (vec!["data_dir"], Vec::new()));
     let keys = given("");
     let key_file = keys.write("publisher.key", key().secret(), 0o600);
+    let token_file = keys.write("token.secret", &"s".repeat(32), 0o600);
     // Examples begin right after the sign, prose after a blank.
     let uncommented = |line: &str| match line.strip_prefix('#') {
-        Some(rest) if !rest.starts_with(' ') => rest.replace("/etc/realtime/publisher.key", &key_file),
+        Some(rest) if !rest.starts_with(' ') => {
+            rest.replace("/etc/realtime/publisher.key", &key_file).replace("/etc/realtime/token.secret", &token_file)
+        }
         _ => line.to_owned(),
     };
     let text = example.lines().map(uncommented).collect::<Vec<_>>().join("\n");
