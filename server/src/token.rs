@@ -179,10 +179,19 @@ fn decode(token: &str, key: &TokenKey, algorithm: Algorithm) -> Result<RawClaims
     match jsonwebtoken::decode(token, key.decoding(), &validation) {
         Ok(data) => Ok(data.claims),
         Err(error) => Err(match error.kind() {
-            ErrorKind::Json(error) => Refused::Claims(error.to_string()),
+            ErrorKind::Json(error) => Refused::Claims(shortened(&error.to_string())),
             ErrorKind::InvalidSignature => Refused::Signature,
             _ => Refused::Malformed,
         }),
+    }
+}
+
+/// What is repeated of a token, bounded.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use realtime_protocol::{ChannelName, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Refused, SKEW};
+use super::{Refused, SKEW, shortened};
 use crate::rules::Pattern;
 
 /// What members of presence channels see of a user beside the id: any JSON.
@@ -134,6 +134,8 @@ impl RawClaims {
 }
 
 fn patterns(channels: &[String]) -> Result<Box<[Pattern]>, Refused> {
-    let pattern = |text: &String| Pattern::parse(text).map_err(|error| Refused::Channels(format!("{text:?}: {error}")));
+    let pattern = |text: &String| {
+        Pattern::parse(text).map_err(|error| Refused::Channels(format!("{:?}: {error}", shortened(text))))
+    };
     channels.iter().map(pattern).collect()
 }
