@@ -70,7 +70,7 @@ impl Reload {
         }
         self.running.take_over(loaded.config);
         self.reloader.reload(&self.running);
-        info!("reloaded the publisher keys, the allowed origins and the channel rules");
+        info!("reloaded the publisher keys, the allowed origins, the keys of tokens and the channel rules");
     }
 }
 

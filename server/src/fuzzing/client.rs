@@ -60,6 +60,6 @@ fn check(line: &str, is_publisher: bool, action: Action<'_>) {
         // A refused token ends who has shown none before.
         Action::Close(code) => assert_eq!(code, CloseCode::Unauthorized),
         Action::Unsubscribe { .. } | Action::Identify { .. } | Action::Ask { .. } => {}
-        Action::Expel { .. } | Action::HideMembers(_) | Action::Review => {}
+        Action::Expel { .. } | Action::HideMembers(_) | Action::RefusedToken(_) | Action::Review => {}
     }
 }

@@ -14,7 +14,7 @@ use hyper::header::{
     HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, ORIGIN, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode};
-use realtime_protocol::{CloseCode, PUBLISHER_KEY_PREFIX, push};
+use realtime_protocol::{CloseCode, ErrorCode, PUBLISHER_KEY_PREFIX, push};
 use tracing::{debug, warn};
 
 use super::assets::{ASSETS, Asset};
@@ -255,7 +255,11 @@ impl Front {
             None => Err(Refused::NotConfigured),
         };
         verified.map(Box::new).map_err(|refused| {
-            debug!(address = ?self.address, %refused, "refused a token");
+            if refused.code() == ErrorCode::TokenInvalid {
+                self.shared
+                    .refusals
+                    .log(Instant::now(), || warn!(address = ?self.address, "refused a token: {refused}"));
+            }
             let (error, code) = refused.into_error_and_code();
             Farewell { code, error: Some(error) }
         })

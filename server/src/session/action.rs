@@ -71,6 +71,8 @@ pub enum Action<'a> {
         /// The connections that the client had before.
         previous: Vec<ConnectionId>,
     },
+    /// Tell the operator that a token was refused that no token of this server's should be like, and why.
+    RefusedToken(String),
     /// Tell it no more who is in a channel.
     HideMembers(ChannelName),
     /// What the connection may have has changed: [`super::Session::review`] all of its subscriptions.

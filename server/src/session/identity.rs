@@ -111,6 +111,10 @@ impl Session {
     /// Who has shown a token before goes on until that one ends; for others there is nothing to go on with.
     fn refuse(&self, (error, code): (CommandError, CloseCode), act: Act<'_, '_>) {
         act(Action::Reply(push::error(&error)));
+        // One that has run out is an everyday matter.
+        if error.code == ErrorCode::TokenInvalid {
+            act(Action::RefusedToken(error.message));
+        }
         if self.token.is_none() {
             act(Action::Close(code));
         }

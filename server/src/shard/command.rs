@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use realtime_protocol::{ChannelName, CloseCode, CommandError, ErrorCode, Mode, RequestId, Subscribe, push};
+use tracing::warn;
 
 use super::connection::{Connection, Peer};
 use super::outbox::Class;
@@ -113,6 +115,9 @@ impl Shard {
                 }
             }
             Action::Expel { channel, reason } => self.expel(connection, &channel, reason, replies),
+            Action::RefusedToken(why) => {
+                self.shared.refusals.log(Instant::now(), || warn!("refused a token: {why}"));
+            }
             Action::HideMembers(channel) => self.hide_members(connection, channel),
             Action::Review => outcome.is_reviewed = true,
             Action::Identify { id, who, token, since, previous } => {

@@ -22,7 +22,7 @@ fn sighup_takes_over_a_new_key_and_new_rules() {
     setup.write("realtime.toml", &format!("publisher_key_file = {new:?}\nmax_channels = 1"));
     server.signal(Signal::SIGHUP);
     server.wait_for("the new value of max_channels counts from the next start on");
-    server.wait_for("reloaded the publisher keys, the allowed origins and the channel rules");
+    server.wait_for("reloaded the publisher keys, the allowed origins, the keys of tokens and the channel rules");
     assert!(publishes(&setup, &server, &new) && !publishes(&setup, &server, &old));
     server.stop();
 }

@@ -77,3 +77,25 @@ fn a_new_secret_is_long_enough_and_new_each_time() {
     let setup = with_secret(first.trim());
     assert_eq!(setup.run(&["token", "--for", "u7"]).code, Some(0));
 }
+
+#[test]
+fn a_token_of_another_secret_is_told_to_the_operator() {
+    use std::io::Write;
+    let setup = setup();
+    let mut server = setup.start(&[]);
+    let upgrade = |server: &str, token: &str| {
+        let mut socket = std::net::TcpStream::connect(server).unwrap();
+        write!(
+            socket,
+            "GET /?token={token} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        .unwrap();
+        let _ = std::io::Read::read_to_end(&mut socket, &mut Vec::new());
+    };
+    let other = with_secret(&"x".repeat(32)).run(&["token", "--for", "u7"]).out;
+    upgrade(&server.address, other.trim());
+    let line = server.wait_for("refused a token");
+    assert!(line.contains("made with another secret"), "{line}");
+    assert!(!line.contains(other.trim()), "{line}");
+}
