@@ -92,6 +92,8 @@ pub mod internals {
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<ArcSwap<Policy>>,
+    /// Told when another policy is in force.
+    pub(crate) reloaded: Notify,
     pub(crate) hub: Arc<Hub>,
     /// Histories on disk, when there is a directory for them.
     pub(crate) store: Option<Durable>,
@@ -244,6 +246,7 @@ impl Reloader {
     pub fn reload(&self, config: &Config) {
         let policy = self.0.policy.load().followed_by(config, &self.0.revocations);
         self.0.policy.store(Arc::new(policy));
+        self.0.reloaded.notify_one();
         for shard in &self.0.shards {
             // A shard that has ended has no connections.
             let _ = shard.send(Order::RenewGrants);
@@ -308,6 +311,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     }
     let shared = Arc::new(Shared {
         policy,
+        reloaded: Notify::new(),
         hub,
         store,
         revocations,
@@ -455,7 +459,7 @@ fn start_front(
         let (stop, stopping) = watch::channel(false);
         runtime.block_on(async {
             tokio::spawn(keep_time(shared.clone()));
-            tokio::spawn(token::keep_fresh(shared.policy.clone()));
+            tokio::spawn(token::keep_fresh(shared.clone()));
             if let Some(tls) = &shared.tls {
                 tokio::spawn(keep_certificate(tls.clone()));
             }

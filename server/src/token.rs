@@ -21,7 +21,8 @@ use self::claims::RawClaims;
 use self::jwks::Remote;
 
 pub use self::claims::{Claims, Info, Scope};
-pub use self::jwks::{JwksUrl, JwksUrlError, fetch, keep_fresh};
+pub(crate) use self::jwks::keep_fresh;
+pub use self::jwks::{JwksUrl, JwksUrlError, fetch};
 pub use self::key::{Algorithm, KeyError, Secret, TokenKey};
 pub use self::refused::Refused;
 pub use self::revoked::Revocations;

@@ -304,7 +304,8 @@ pub static KEYS: &[Key] = &[
             Group::Tokens,
             Field::Jwks(at!(tokens.jwks_url)),
             "Where the issuer of tokens publishes its keys (JWK set, RFC 7517), with https. They are fetched at the start, \
-             every ten minutes, and when a token names an unknown one.",
+             every ten minutes, on a reload, and, within ten seconds, when a token names an unknown one. Until the first \
+             fetch succeeds, tokens are answered with `unavailable`; later, what was fetched stays when the issuer fails.",
         )
     },
     Key {

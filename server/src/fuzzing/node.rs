@@ -80,6 +80,7 @@ impl Node {
             next_shard: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             crashed: Notify::new(),
+            reloaded: Notify::new(),
         };
         let grant = shared.policy.load().grants.unix().clone();
         Self { shared: Arc::new(shared), grant, inbox, place }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use hyper::Uri;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{Algorithm, TokenKey};
-use crate::policy::Policy;
+use crate::Shared;
 
 /// How often keys are fetched without a reason.
 const FRESH: Duration = Duration::from_secs(600);
@@ -110,11 +110,11 @@ impl Remote {
 }
 
 /// Fetches the keys of whatever policy is in force, for ever.
-pub async fn keep_fresh(policy: Arc<ArcSwap<Policy>>) {
+pub(crate) async fn keep_fresh(shared: Arc<Shared>) {
     loop {
-        let Some(remote) = policy.load().tokens.as_ref().and_then(|tokens| tokens.remote().cloned()) else {
+        let Some(remote) = shared.policy.load().tokens.as_ref().and_then(|tokens| tokens.remote().cloned()) else {
             // A reload may bring a URL.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            shared.reloaded.notified().await;
             continue;
         };
         let (url, algorithm) = (remote.url.clone(), remote.algorithm);
@@ -132,22 +132,16 @@ pub async fn keep_fresh(policy: Arc<ArcSwap<Policy>>) {
                 warn!(%error, "no token keys from {}; {kept}", remote.url);
             }
         }
-        tokio::time::sleep(PAUSE).await;
-        let patience = if remote.is_ready() { FRESH } else { Duration::ZERO };
-        // A reload that brings another URL is noticed in between.
-        let is_replaced = async {
-            loop {
-                let now = policy.load().tokens.as_ref().and_then(|tokens| tokens.remote().cloned());
-                if now.is_none_or(|now| !Arc::ptr_eq(&now, &remote)) {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
+        let rest = async {
+            tokio::time::sleep(PAUSE).await;
+            if remote.is_ready() {
+                let _ = tokio::time::timeout(FRESH, remote.asked.notified()).await;
             }
         };
         tokio::select! {
-            () = remote.asked.notified() => {}
-            () = tokio::time::sleep(patience) => {}
-            () = is_replaced => {}
+            () = rest => {}
+            // With another URL perhaps; and whoever reloads because the keys have changed need not wait.
+            () = shared.reloaded.notified() => {}
         }
     }
 }
