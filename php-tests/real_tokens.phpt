@@ -100,7 +100,7 @@ $server->restart();
 $late = new Browser($server->url());
 ask($late, ['type' => 'connect', 'token' => $old], 'error');
 var_dump($late->receive('disconnect')['code']);
-// Those of the same second are revoked, too.
+// Those of the same second are revoked, too: what is waited for is the clock.
 while (time() <= $revoked) {
     usleep(10_000);
 }

@@ -9,7 +9,7 @@ use crate::hub::StreamName;
 use crate::limits::Limits;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
-use crate::token::{Revocations, Verifier};
+use crate::token::{Claims, Refused, Revocations, Verifier};
 
 /// The rules in force.
 pub struct Policy {
@@ -111,6 +111,11 @@ impl Policy {
             StreamName::Channel(channel) => self.rules.stream(channel),
             StreamName::User(_) => self.users,
         }
+    }
+
+    /// What a token grants at `now`, seconds since 1970.
+    pub fn verify(&self, token: &str, now: u64) -> Result<Claims, Refused> {
+        self.tokens.as_ref().ok_or(Refused::NotConfigured)?.verify(token, now)
     }
 
     /// What a request may publish.

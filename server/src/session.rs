@@ -19,6 +19,7 @@ use crate::policy::Policy;
 use crate::rules::{Standing, Verb};
 
 pub use self::action::{Action, Author, Identity, Query, Validity};
+pub use self::identity::too_many_channels;
 
 use self::identity::Shown;
 use self::tokens::{ChannelToken, ConnectionToken};

@@ -108,29 +108,22 @@ impl Listener {
             // Each handshake ends by its deadline, so this does too.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                let (admission, welcome) = shared.gate.enter(Some(address.ip()));
-                if welcome != Welcome::Nobody {
-                    let arrival = Arrival { peer: address.ip(), admission, welcome };
-                    tokio::spawn(tcp(stream, arrival, None, shared.clone(), stopping.clone()));
-                }
-            }
-            Self::Tls(listener, acceptor) => {
-                let (stream, address) = listener.accept().await?;
-                let (admission, welcome) = shared.gate.enter(Some(address.ip()));
-                if welcome != Welcome::Nobody {
-                    let arrival = Arrival { peer: address.ip(), admission, welcome };
-                    tokio::spawn(tcp(stream, arrival, Some(acceptor.clone()), shared.clone(), stopping.clone()));
-                }
-            }
+        let (listener, tls) = match self {
+            Self::Tcp(listener) => (listener, None),
+            Self::Tls(listener, acceptor) => (listener, Some(acceptor)),
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let (admission, welcome) = shared.gate.enter(None);
                 let front = Front::new(shared.clone(), None, admission, welcome);
                 tokio::spawn(handshake(stream, front, stopping.clone()));
+                return Ok(());
             }
+        };
+        let (stream, address) = listener.accept().await?;
+        let (admission, welcome) = shared.gate.enter(Some(address.ip()));
+        if welcome != Welcome::Nobody {
+            let arrival = Arrival { peer: address.ip(), admission, welcome };
+            tokio::spawn(tcp(stream, arrival, tls.cloned(), shared.clone(), stopping.clone()));
         }
         Ok(())
     }

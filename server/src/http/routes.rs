@@ -26,7 +26,7 @@ use crate::grant::Grant;
 use crate::policy::{Credentials, Policy};
 use crate::publisher::{self, Replies, Reply};
 use crate::session::{Identity, Now};
-use crate::token::{Claims, Refused};
+use crate::token::Claims;
 
 /// Where a WebSocket gets back what it sends, under the configuration's `echo`.
 const ECHO: &str = "/__echo";
@@ -250,11 +250,7 @@ impl Front {
 
     /// A browser cannot see a status, and would try for ever; so it is told once it is connected.
     fn verify(&self, token: &str, policy: &Policy) -> Result<Box<Claims>, Farewell> {
-        let verified = match &policy.tokens {
-            Some(tokens) => tokens.verify(token, Now::read().unix),
-            None => Err(Refused::NotConfigured),
-        };
-        verified.map(Box::new).map_err(|refused| {
+        policy.verify(token, Now::read().unix).map(Box::new).map_err(|refused| {
             if refused.code() == ErrorCode::TokenInvalid {
                 self.shared
                     .refusals

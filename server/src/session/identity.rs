@@ -98,10 +98,7 @@ impl Session {
         act: Act<'_, 'a>,
     ) {
         let Connect { token, user_since: since, previous } = connect;
-        let verified = match &policy.tokens {
-            Some(tokens) => tokens.verify(&token, now.unix).map_err(Refused::into_error_and_code),
-            None => Err(Refused::NotConfigured.into_error_and_code()),
-        };
+        let verified = policy.verify(&token, now.unix).map_err(Refused::into_error_and_code);
         let shown = Shown { id: id.clone(), since, previous };
         if let Err((error, code)) = verified.and_then(|claims| self.accept(now, claims, shown, act)) {
             self.refuse((error.with_id(id), code), act);
@@ -156,10 +153,7 @@ impl Session {
         token: &Token,
         policy: &Policy,
     ) -> Result<(), CommandError> {
-        let verified = match &policy.tokens {
-            Some(tokens) => tokens.verify(&token.0, now.unix),
-            None => Err(Refused::NotConfigured),
-        };
+        let verified = policy.verify(&token.0, now.unix);
         let checked = verified.and_then(|Claims { user, issued, expires, scope, .. }| match scope {
             Scope::Connection(_) => Err(Refused::ForConnection),
             Scope::Channel(other) if other != *channel => Err(Refused::OtherChannel(other)),
@@ -174,8 +168,7 @@ impl Session {
         } else if self.channel_tokens.len() < most {
             self.channel_tokens.push(ChannelToken { channel: channel.clone(), term, issued });
         } else {
-            let message = format!("a connection may have {most} channels; unsubscribe from one first");
-            return Err(CommandError::new(ErrorCode::LimitExceeded, message).about(channel.as_str()));
+            return Err(too_many_channels(channel, most));
         }
         Ok(())
     }
@@ -221,4 +214,10 @@ pub(super) struct Shown {
 
 fn another_user() -> CommandError {
     CommandError::new(ErrorCode::Forbidden, "this connection is another user's; open a new one")
+}
+
+/// A connection has as many channels as it may have.
+pub fn too_many_channels(channel: &ChannelName, most: usize) -> CommandError {
+    let message = format!("a connection may have {most} channels; unsubscribe from one first");
+    CommandError::new(ErrorCode::LimitExceeded, message).about(channel.as_str())
 }

@@ -17,7 +17,7 @@ use crate::directory::Subscription;
 use crate::hub::{Measure, Stream, StreamName};
 use crate::policy::Policy;
 use crate::publisher;
-use crate::session::{Action, Now, Session};
+use crate::session::{Action, Now, Session, too_many_channels};
 use crate::token::Claims;
 use crate::ws;
 
@@ -171,10 +171,7 @@ impl Shard {
         let Subscribe { channel, since, mode, previous, token: _ } = subscribe;
         let stream = Stream::channel(channel.clone());
         let Some(cut) = self.subscribe(connection, Asked { stream, since, mode, previous, sees_members }) else {
-            let most = self.config.max_channels;
-            let message = format!("a connection may have {most} channels; unsubscribe from one first");
-            let error = CommandError::new(ErrorCode::LimitExceeded, message).with_id(id.cloned());
-            return push::error(&error.about(channel.as_str()));
+            return push::error(&too_many_channels(&channel, self.config.max_channels).with_id(id.cloned()));
         };
         let members = cut.members.as_ref().filter(|_| sees_members);
         let members = members.map(|(members, more)| push::Members::page(members, *more));
