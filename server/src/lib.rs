@@ -26,6 +26,7 @@ pub mod rules;
 mod session;
 mod shard;
 mod store;
+mod threads;
 mod tls;
 pub mod token;
 pub mod unix_socket;
@@ -38,14 +39,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, LocalOptions, Runtime};
-use tokio::sync::{Notify, mpsc, watch};
-use tracing::{error, info, warn};
+use tokio::sync::{Notify, mpsc};
+use tracing::{error, info};
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -59,9 +58,9 @@ use crate::memory::Budget;
 use crate::policy::Policy;
 use crate::refusals::Refusals;
 use crate::session::Now;
-use crate::shard::{Arrival, Order, Shard};
+use crate::shard::{Arrival, Order};
 use crate::store::OpenError;
-use crate::tls::{Acceptor, Renewal};
+use crate::tls::Acceptor;
 use crate::token::Revocations;
 use crate::unix_socket::{SocketError, SocketFile};
 
@@ -279,7 +278,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         return Err(StartError::TooManyShards(config.shards));
     }
     let config = Arc::new(config);
-    let front = front_runtime().map_err(StartError::Runtime)?;
+    let front = threads::front_runtime().map_err(StartError::Runtime)?;
     let inherited = Inherited::take(config.tls_listen);
     let tcp = front
         .block_on(async { listen::tcp(inherited.tcp, config.listen, config.send_buffer) })
@@ -328,7 +327,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
     });
     let shards = (0..)
         .zip(receivers)
-        .map(|(index, orders)| start_shard(index, shared.clone(), orders))
+        .map(|(index, orders)| threads::start_shard(index, shared.clone(), orders))
         .collect::<io::Result<Vec<_>>>()
         .map_err(StartError::Runtime)?;
     info!("listening on {address}");
@@ -345,7 +344,7 @@ pub fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) 
         listeners.push(Listener::Unix(listener));
         unix_socket = file;
     }
-    let front = start_front(front, shared.clone(), listeners, shutdown).map_err(StartError::Runtime)?;
+    let front = threads::start_front(front, shared.clone(), listeners, shutdown).map_err(StartError::Runtime)?;
     Ok(Server { address, tls_address, unix_socket, shared, front, shards })
 }
 
@@ -368,24 +367,6 @@ fn tls_listener(inherited: Option<std::net::TcpListener>, config: &Config) -> Re
     Ok(Some(Tls { listener, acceptor: Arc::new(acceptor), address }))
 }
 
-/// Looks at the files of the certificate now and then: what renews it need not tell anybody.
-async fn keep_certificate(acceptor: Arc<Acceptor>) {
-    const INTERVAL: Duration = Duration::from_secs(10);
-    let mut interval = tokio::time::interval(INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        interval.tick().await;
-        match acceptor.look() {
-            Renewal::Same => {}
-            Renewal::Taken(warnings) => {
-                info!("the certificate has changed; new connections get the new one");
-                warnings.iter().for_each(|warning| warn!("{warning}"));
-            }
-            Renewal::Refused(error) => error!("the certificate has changed: {error}; the old one stays"),
-        }
-    }
-}
-
 /// How many files the process may have open, and how many of them are for other things than connections.
 fn descriptors(shards: usize) -> (usize, usize) {
     /// A reactor has an epoll instance, a wake-up and a copy of each; the log file and name lookups come and go.
@@ -394,97 +375,4 @@ fn descriptors(shards: usize) -> (usize, usize) {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft);
     let open = std::fs::read_dir("/proc/self/fd").map_or(SPARE, Iterator::count);
     (usize::try_from(limit).unwrap_or(usize::MAX), open + shards * PER_THREAD + SPARE)
-}
-
-fn front_runtime() -> io::Result<Runtime> {
-    // Handshakes are a small part of the work; the shards have the other cores.
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(4));
-    Builder::new_multi_thread().worker_threads(threads).thread_name("front").enable_all().build()
-}
-
-/// Tells the front when its thread panics.
-struct Alarm(Arc<Shared>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.crashed.notify_one();
-        }
-    }
-}
-
-fn start_shard(index: u16, shared: Arc<Shared>, orders: mpsc::UnboundedReceiver<Order>) -> io::Result<JoinHandle<()>> {
-    let (ready, started) = std::sync::mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
-        let _alarm = Alarm(shared.clone());
-        match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => {
-                // The starter waits for this word, so it is still there.
-                let _ = ready.send(Ok(()));
-                runtime.block_on(Shard::run(index, shared, orders));
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-            }
-        }
-    })?;
-    started.recv().unwrap_or_else(|_| Err(io::Error::other("a shard ended before it began")))?;
-    Ok(thread)
-}
-
-/// Lets time pass in the hub and for the limits.
-async fn keep_time(shared: Arc<Shared>) {
-    let mut interval = tokio::time::interval(Hub::TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        interval.tick().await;
-        shared.hub.tick();
-        if let Some(summary) = shared.policy.load().limits.tick(Instant::now()) {
-            warn!("{summary}");
-        }
-    }
-}
-
-/// How long a stop waits for others: for requests to end, and for the answers to close frames.
-pub(crate) const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
-
-/// Serves until `shutdown`, then tells everybody.
-fn start_front(
-    runtime: Runtime,
-    shared: Arc<Shared>,
-    listeners: Vec<Listener>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("front-main".into()).spawn(move || {
-        let (stop, stopping) = watch::channel(false);
-        runtime.block_on(async {
-            tokio::spawn(keep_time(shared.clone()));
-            tokio::spawn(token::keep_fresh(shared.clone()));
-            if let Some(tls) = &shared.tls {
-                tokio::spawn(keep_certificate(tls.clone()));
-            }
-            let accepting: Vec<_> = listeners
-                .into_iter()
-                .map(|listener| tokio::spawn(listener.serve(shared.clone(), stopping.clone())))
-                .collect();
-            tokio::select! {
-                () = shutdown => info!(browsers = shared.gate.browsers(), "stopping"),
-                () = shared.crashed.notified() => error!("a shard panicked; the server stops"),
-            }
-            shared.stopping.store(true, Ordering::Relaxed);
-            // Nobody listens when accepting has ended by a panic, which `wait` reports.
-            let _ = stop.send(true);
-            for accepting in accepting {
-                let _ = accepting.await;
-            }
-            for shard in &shared.shards {
-                let _ = shard.send(Order::Stop);
-            }
-            // Requests that are begun end meanwhile: each holds a receiver.
-            drop(stopping);
-            let _ = tokio::time::timeout(STOP_TIMEOUT, stop.closed()).await;
-        });
-        // Whoever has not sent the rest by now ends with the runtime.
-        runtime.shutdown_background();
-    })
 }

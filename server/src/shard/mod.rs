@@ -45,6 +45,7 @@ use crate::gate::Admission;
 use crate::hub::{Cut, Standing, Stream, StreamName, Who, Wish};
 use crate::rules::StoreKind;
 use crate::session::{Identity, Session};
+use crate::threads::STOP_TIMEOUT;
 use crate::ws;
 
 pub use self::secure::SecureSocket;
@@ -480,6 +481,6 @@ impl Shard {
             }
         };
         // Who has not answered by then would not answer later.
-        let _ = tokio::time::timeout(crate::STOP_TIMEOUT, gone).await;
+        let _ = tokio::time::timeout(STOP_TIMEOUT, gone).await;
     }
 }
