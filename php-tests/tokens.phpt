@@ -55,6 +55,9 @@ foreach ([
     fn () => $rt->connectionToken('u7', info: "\xff"),
     fn () => $rt->connectionToken('u7', info: NAN),
     fn () => $rt->connectionToken('u7', info: new Broken),
+    fn () => strlen($rt->connectionToken('u7', info: str_repeat('i', 4094))),
+    fn () => $rt->connectionToken('u7', info: str_repeat('i', 4095)),
+    fn () => $rt->connectionToken('u7', array_fill(0, 1200, 'orders.42')),
     fn () => $rt->channelToken('orders.42', ''),
     fn () => $rt->channelToken('', 'u7'),
     fn () => $rt->channelToken('orders.42', 'u7', 0),
@@ -87,6 +90,9 @@ TypeError: RealtimeClient::connectionToken(): Argument #3 ($ttl) must be of type
 JsonException: Malformed UTF-8 characters, possibly incorrectly encoded
 JsonException: Inf and NaN cannot be JSON encoded
 LogicException: mine
+5615
+ValueError: RealtimeClient::connectionToken(): Argument #4 ($info) must not be longer than 4096 bytes as JSON, 4097 given
+ValueError: RealtimeClient::connectionToken(): Argument #2 ($channels) are too many or too long: use patterns such as orders.*, or channelToken() (the token would have 19360 bytes, and servers take 16384)
 ValueError: RealtimeClient::channelToken(): Argument #2 ($user) must not be empty
 ValueError: RealtimeClient::channelToken(): Argument #1 ($channel) must not be empty
 ValueError: RealtimeClient::channelToken(): Argument #3 ($ttl) must be greater than 0 and at most 2147483647 seconds

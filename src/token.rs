@@ -6,7 +6,7 @@ use ext_php_rs::exception::PhpException;
 use ext_php_rs::prelude::PhpResult;
 use ext_php_rs::types::{ZendHashTable, Zval};
 use ext_php_rs::zend::ce;
-use realtime_protocol::token::{self, Claims, Grant, Scope, Secret};
+use realtime_protocol::token::{self, Claims, Grant, MAX_INFO, MAX_TOKEN, Scope, Secret};
 use realtime_protocol::{ChannelName, UserId};
 
 use crate::argument::names;
@@ -43,7 +43,18 @@ pub(crate) fn scopes(channels: Option<&ZendHashTable>, number: u32) -> PhpResult
 pub(crate) fn connection(user: &UserId, channels: &[Scope], ttl: u64, info: Option<&Zval>) -> PhpResult<String> {
     let info = info.map(json::encode).transpose()?;
     let info = info.as_ref().map(json::Json::as_raw).transpose()?;
-    sign(user, Grant::Connection { channels, info }, ttl)
+    if let Some(bytes) = info.map(|info| info.get().len()).filter(|bytes| *bytes > MAX_INFO) {
+        let message = format!("must not be longer than {MAX_INFO} bytes as JSON, {bytes} given");
+        return Err(zend::value_error(4, &message));
+    }
+    let token = sign(user, Grant::Connection { channels, info }, ttl)?;
+    if token.len() > MAX_TOKEN {
+        let (bytes, message) =
+            (token.len(), "are too many or too long: use patterns such as orders.*, or channelToken()");
+        let message = format!("{message} (the token would have {bytes} bytes, and servers take {MAX_TOKEN})");
+        return Err(zend::value_error(2, &message));
+    }
+    Ok(token)
 }
 
 /// A token for one channel.

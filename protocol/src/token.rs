@@ -15,6 +15,12 @@ use crate::{ChannelName, NameError, UserId};
 /// Fewest bytes of a secret: a shorter one would be easier to guess than the signature (RFC 7518 §3.2).
 pub const MIN_SECRET: usize = 32;
 
+/// Longest token, bytes; request heads and messages have bounds of their own.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// Longest `info`, bytes of JSON: it is repeated to every member of every presence channel.
+pub const MAX_INFO: usize = 4 * 1024;
+
 /// A secret that tokens are signed with. No message and no debug output shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<[u8]>);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Validation, errors::ErrorKind};
+use realtime_protocol::token::MAX_TOKEN;
 use serde::Deserialize;
 
 use self::claims::RawClaims;
@@ -29,8 +30,6 @@ pub use self::revoked::Revocations;
 
 /// How far the clocks of those who make tokens may be off, seconds.
 pub const SKEW: u64 = 10;
-/// Longest token, bytes; request heads and messages have bounds of their own.
-const MAX_TOKEN: usize = 16 * 1024;
 
 /// What tokens must be.
 #[derive(Clone, Debug)]

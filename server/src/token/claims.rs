@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use realtime_protocol::token::MAX_INFO;
 use realtime_protocol::{ChannelName, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,8 +14,6 @@ use crate::rules::Pattern;
 /// What members of presence channels see of a user beside the id: any JSON.
 pub type Info = Arc<RawValue>;
 
-/// Longest `info`, bytes: it is repeated to every member of every presence channel.
-const MAX_INFO: usize = 4 * 1024;
 /// Seconds since 1970 that no clock will show: JavaScript's largest safe integer.
 const MAX_TIME: f64 = 9_007_199_254_740_991.0;
 

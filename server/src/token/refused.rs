@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use realtime_protocol::token::MAX_TOKEN;
 use realtime_protocol::{ChannelName, CloseCode, CommandError, ErrorCode, NameError, UserId};
 
 use super::SKEW;
@@ -118,7 +119,7 @@ impl fmt::Display for Refused {
         match self {
             Self::NotConfigured => f.write_str("this server verifies no tokens: its configuration has no [tokens]"),
             Self::NotReady => f.write_str("the keys for tokens are not there yet (tokens.jwks_url); try again"),
-            Self::TooLong => write!(f, "the token is longer than {} bytes", super::MAX_TOKEN),
+            Self::TooLong => write!(f, "the token is longer than {MAX_TOKEN} bytes"),
             Self::Malformed => {
                 f.write_str("this is not a signed JWT: three parts in base64url, with points between them")
             }
