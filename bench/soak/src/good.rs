@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::server::{Server, channel};
-use crate::socket::{Said, Socket};
+use crate::CHANNELS;
+use crate::server::{Server, channel, is_for_users};
+use crate::socket::{Said, Socket, Way};
 use crate::tally::Tally;
+use crate::token;
 
 /// What is of interest in what the server says.
 #[derive(Deserialize)]
@@ -20,20 +22,27 @@ struct Message<'a> {
     offset: Option<u64>,
     data: Option<u64>,
     recovered: Option<bool>,
+    code: Option<&'a str>,
 }
 
 /// Where a client stands.
 struct Client {
     tally: Rc<Tally>,
     channel: usize,
+    way: Way,
+    /// Whose it is, where the channel is for users only.
+    user: Option<String>,
     /// Its number in the channel, once it was subscribed.
     number: Option<usize>,
     position: Option<(String, u64)>,
 }
 
 /// Subscribes, and after each disconnection again from where it stood.
-pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, channel: usize) {
-    let mut client = Client { tally, channel, number: None, position: None };
+pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, number: usize) {
+    let channel = number % CHANNELS;
+    let way = Way::of(number / CHANNELS);
+    let user = is_for_users(channel).then(|| format!("u{number}"));
+    let mut client = Client { tally, channel, way, user, number: None, position: None };
     loop {
         let why = match client.listen(&server).await {
             Ok(why) => why,
@@ -47,7 +56,8 @@ pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, channel: usize) {
 impl Client {
     /// Listens until the server says why it closes.
     async fn listen(&mut self, server: &Server) -> Result<String> {
-        let mut socket = Socket::open(server.address, "/", "").await?;
+        let mut socket = Socket::open(&server.doors, self.way, "/", "").await?;
+        self.authenticate(&mut socket).await?;
         let mut command = json!({"type": "subscribe", "channel": channel(self.channel)});
         if let Some((epoch, offset)) = &self.position {
             command["since"] = json!({"epoch": epoch, "offset": offset});
@@ -55,10 +65,24 @@ impl Client {
         socket.send(&command.to_string()).await?;
         loop {
             match socket.next().await? {
-                Said::Text(text) => self.on_message(serde_json::from_slice(&text)?),
+                Said::Text(text) => {
+                    let message: Message<'_> = serde_json::from_slice(&text)?;
+                    match message.kind {
+                        "token_expiring" => self.authenticate(&mut socket).await?,
+                        "error" => return Ok(format!("error: {}", message.code.unwrap_or_default())),
+                        _ => self.on_message(message),
+                    }
+                }
                 Said::Close(why) => return Ok(why),
             }
         }
+    }
+
+    /// Says who it is, if it is somebody.
+    async fn authenticate(&self, socket: &mut Socket) -> Result<()> {
+        let Some(user) = &self.user else { return Ok(()) };
+        self.tally.authenticate();
+        socket.send(&json!({"type": "connect", "token": token::good(user)}).to_string()).await
     }
 
     fn on_message(&mut self, message: Message<'_>) {

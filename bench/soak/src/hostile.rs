@@ -1,7 +1,6 @@
 //! Clients that mean harm.
 
 use std::io::{Error, Result, Write};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,14 +8,14 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use wsload::frame;
 
 use crate::CHANNELS;
 use crate::server::{Server, channel};
-use crate::socket::{Socket, connect};
+use crate::socket::{Doors, Socket, Way, Wire};
 use crate::tally::Tally;
+use crate::token;
 
 /// Longer than a server lets an attack go on; what is not ended by then, the attacker ends.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -37,6 +36,9 @@ const KINDS: &[&str] = &[
     "shows a forged token",
     "asks for histories without reading",
     "never answers a ping",
+    "stops amid a TLS handshake",
+    "sends garbage instead of TLS",
+    "shakes hands and leaves",
 ];
 
 /// Does one kind of harm, again and again.
@@ -45,41 +47,51 @@ pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, number: usize, res
     sleep(rest.mul_f64(fastrand::f64())).await;
     while !tally.is_stopped() {
         let kind = number % KINDS.len();
-        let outcome = timeout(LONGEST, attack(server.address, kind)).await;
+        let outcome = timeout(LONGEST, attack(&server.doors, Way::of(number / KINDS.len()), kind)).await;
         tally.attack(KINDS[kind], outcome.is_ok_and(|done| done.is_err()));
         sleep(rest.mul_f64(2.0 * fastrand::f64())).await;
     }
 }
 
 /// An error is the server's end of it, as far as the attacker can see.
-async fn attack(address: SocketAddr, kind: usize) -> Result<()> {
+async fn attack(doors: &Doors, way: Way, kind: usize) -> Result<()> {
     match kind {
-        0 => never_read(address).await,
-        1 => half_a_request(address).await,
-        2 => byte_by_byte(address).await,
-        3 => garbage_request(address).await,
-        4 => flood(address).await,
-        5 => garbage_frames(address).await,
-        6 => unmasked(address).await,
-        7 => fragments(address).await,
-        8 => bomb(address).await,
-        9 => random_names(address).await,
-        10 => leave(address).await,
-        11 => forged_token(address).await,
-        12 => ask_without_reading(address).await,
-        _ => silent(address).await,
+        0 => never_read(doors, way).await,
+        1 => half_a_request(doors, way).await,
+        2 => byte_by_byte(doors, way).await,
+        3 => garbage_request(doors, way).await,
+        4 => flood(doors, way).await,
+        5 => garbage_frames(doors, way).await,
+        6 => unmasked(doors, way).await,
+        7 => fragments(doors, way).await,
+        8 => bomb(doors, way).await,
+        9 => random_names(doors, way).await,
+        10 => leave(doors, way).await,
+        11 => forged_token(doors, way).await,
+        12 => ask_without_reading(doors, way).await,
+        13 => silent(doors, way).await,
+        14 => half_a_hello(doors).await,
+        15 => no_hello(doors).await,
+        _ => hello_and_goodbye(doors).await,
     }
 }
 
 /// Reads until the server ends it.
-async fn until_end(stream: &mut TcpStream) -> Result<()> {
+async fn until_end(stream: &mut (impl Wire + ?Sized)) -> Result<()> {
     let mut bytes = [0; 4096];
     while stream.read(&mut bytes).await? > 0 {}
     Err(Error::other("ended by the server"))
 }
 
-async fn never_read(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+/// Some who mean harm have an account.
+async fn authenticate(socket: &mut Socket) -> Result<()> {
+    let token = token::good(&format!("mallory-{}", fastrand::u32(0..100)));
+    socket.send(&json!({"type": "connect", "token": token}).to_string()).await
+}
+
+async fn never_read(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
+    authenticate(&mut socket).await?;
     for number in 0..CHANNELS {
         let command = json!({"type": "subscribe", "channel": channel(number), "since": "earliest"});
         socket.send(&command.to_string()).await?;
@@ -88,14 +100,14 @@ async fn never_read(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn half_a_request(address: SocketAddr) -> Result<()> {
-    let mut stream = connect(address).await?;
+async fn half_a_request(doors: &Doors, way: Way) -> Result<()> {
+    let mut stream = doors.connect(way).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: webs").await?;
-    until_end(&mut stream).await
+    until_end(&mut *stream).await
 }
 
-async fn byte_by_byte(address: SocketAddr) -> Result<()> {
-    let mut stream = connect(address).await?;
+async fn byte_by_byte(doors: &Doors, way: Way) -> Result<()> {
+    let mut stream = doors.connect(way).await?;
     for byte in b"GET / HTTP/1.1\r\nHost: example.com\r\nX-Slow: ".iter().chain(std::iter::repeat_n(&b'x', 1000)) {
         stream.write_all(&[*byte]).await?;
         sleep(Duration::from_millis(200)).await;
@@ -103,8 +115,8 @@ async fn byte_by_byte(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn garbage_request(address: SocketAddr) -> Result<()> {
-    let mut stream = connect(address).await?;
+async fn garbage_request(doors: &Doors, way: Way) -> Result<()> {
+    let mut stream = doors.connect(way).await?;
     match fastrand::u8(0..3) {
         0 => stream.write_all(&garbage(fastrand::usize(1..4000))).await?,
         1 => stream.write_all(format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(60_000)).as_bytes()).await?,
@@ -115,34 +127,34 @@ async fn garbage_request(address: SocketAddr) -> Result<()> {
             }
         }
     }
-    until_end(&mut stream).await
+    until_end(&mut *stream).await
 }
 
-async fn flood(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn flood(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
     let mut bytes = Vec::new();
     for number in 0..1000 {
         let command = json!({"type": "subscribe", "id": number, "channel": format!("flood-{number}")});
         frame::text(command.to_string().as_bytes(), &mut bytes);
     }
     socket.stream.write_all(&bytes).await?;
-    until_end(&mut socket.stream).await
+    until_end(&mut *socket.stream).await
 }
 
-async fn garbage_frames(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn garbage_frames(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
     socket.stream.write_all(&garbage(2000)).await?;
-    until_end(&mut socket.stream).await
+    until_end(&mut *socket.stream).await
 }
 
-async fn unmasked(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn unmasked(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
     socket.stream.write_all(b"\x81\x0f{\"type\":\"ping\"}").await?;
-    until_end(&mut socket.stream).await
+    until_end(&mut *socket.stream).await
 }
 
-async fn fragments(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn fragments(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
     socket.stream.write_all(&[0x01, 0x81, 0, 0, 0, 0, b'"']).await?;
     // One that is empty, and one of a byte.
     let more = [[0x00, 0x80, 0, 0, 0, 0].as_slice(), &[0x00, 0x81, 0, 0, 0, 0, b'x']].concat().repeat(100);
@@ -152,19 +164,19 @@ async fn fragments(address: SocketAddr) -> Result<()> {
     }
 }
 
-async fn bomb(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "Sec-WebSocket-Extensions: permessage-deflate\r\n").await?;
+async fn bomb(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "Sec-WebSocket-Extensions: permessage-deflate\r\n").await?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(&vec![b' '; 4 << 20])?;
     let bomb = encoder.finish()?;
     let length = u16::try_from(bomb.len()).map_err(Error::other)?;
     let head = [&[0xC1, 0xFE][..], &length.to_be_bytes(), &[0; 4]].concat();
     socket.stream.write_all(&[head, bomb].concat()).await?;
-    until_end(&mut socket.stream).await
+    until_end(&mut *socket.stream).await
 }
 
-async fn random_names(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn random_names(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
     for _ in 0..100 {
         let name = format!("random-{:x}", fastrand::u64(..));
         socket.send(&json!({"type": "subscribe", "channel": name}).to_string()).await?;
@@ -174,37 +186,33 @@ async fn random_names(address: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn leave(address: SocketAddr) -> Result<()> {
+async fn leave(doors: &Doors, way: Way) -> Result<()> {
     for _ in 0..10 {
-        let stream = connect(address).await?;
+        let stream = doors.knock(way).await?;
         if fastrand::bool() {
             // A reset instead of a farewell.
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
         }
         drop(stream);
-        drop(Socket::open(address, "/", "").await?);
+        drop(Socket::open(doors, way, "/", "").await?);
     }
     Ok(())
 }
 
-async fn forged_token(address: SocketAddr) -> Result<()> {
-    // {"alg":"none"} and {"sub":"admin"}, unsigned.
-    const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.";
+async fn forged_token(doors: &Doors, way: Way) -> Result<()> {
+    let token = token::forged();
     if fastrand::bool() {
-        let mut socket = Socket::open(address, "/", &format!("Authorization: Bearer {TOKEN}\r\n")).await?;
-        return until_end(&mut socket.stream).await;
+        let mut socket = Socket::open(doors, way, "/", &format!("Authorization: Bearer {token}\r\n")).await?;
+        return until_end(&mut *socket.stream).await;
     }
-    let mut socket = Socket::open(address, "/", "").await?;
-    socket.send(&json!({"type": "connect", "token": TOKEN}).to_string()).await?;
-    // A server without tokens only says so.
-    match timeout(Duration::from_secs(5), until_end(&mut socket.stream)).await {
-        Ok(ended) => ended,
-        Err(_) => Ok(()),
-    }
+    let mut socket = Socket::open(doors, way, "/", "").await?;
+    socket.send(&json!({"type": "connect", "token": token}).to_string()).await?;
+    until_end(&mut *socket.stream).await
 }
 
-async fn ask_without_reading(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
+async fn ask_without_reading(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
+    authenticate(&mut socket).await?;
     for number in 0..300 {
         let command = json!({"type": "history", "id": number, "channel": channel(number % CHANNELS), "limit": 1000});
         socket.send(&command.to_string()).await?;
@@ -215,9 +223,29 @@ async fn ask_without_reading(address: SocketAddr) -> Result<()> {
 }
 
 /// The server pings after a while and waits no longer than it says.
-async fn silent(address: SocketAddr) -> Result<()> {
-    let mut socket = Socket::open(address, "/", "").await?;
-    until_end(&mut socket.stream).await
+async fn silent(doors: &Doors, way: Way) -> Result<()> {
+    let mut socket = Socket::open(doors, way, "/", "").await?;
+    until_end(&mut *socket.stream).await
+}
+
+/// The head of a record of 512 bytes with a ClientHello, and a part of it.
+async fn half_a_hello(doors: &Doors) -> Result<()> {
+    let mut stream = doors.knock(Way::Tls).await?;
+    stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xFC, 0x03, 0x03]).await?;
+    until_end(&mut stream).await
+}
+
+async fn no_hello(doors: &Doors) -> Result<()> {
+    let mut stream = doors.knock(Way::Tls).await?;
+    stream.write_all(&garbage(fastrand::usize(1..4000))).await?;
+    until_end(&mut stream).await
+}
+
+async fn hello_and_goodbye(doors: &Doors) -> Result<()> {
+    for _ in 0..5 {
+        drop(doors.connect(Way::Tls).await?);
+    }
+    Ok(())
 }
 
 fn garbage(length: usize) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! A soak: good clients that count what they get, hostile ones that do whatever hurts, and a look at the server's memory.
 //!
-//! It starts a server of its own. Publications of every channel are numbered, so a good client sees by itself what is
+//! It starts a server of its own, with tokens and with TLS, over which every other client comes. Publications of every channel are numbered, so a good client sees by itself what is
 //! missing, twice or out of order. It fails when a good client lost anything, and, in a run of at least half an hour, when
 //! memory grew by more than 1 % an hour over the last half.
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ mod publisher;
 mod server;
 mod socket;
 mod tally;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,7 +75,7 @@ async fn soak(arguments: Arguments) -> std::io::Result<bool> {
     let tally = Rc::new(Tally::new(CHANNELS));
     let good = arguments.clients.div_ceil(2);
     for number in 0..good {
-        spawn_local(good::run(server.clone(), tally.clone(), number % CHANNELS));
+        spawn_local(good::run(server.clone(), tally.clone(), number));
         if number % 100 == 99 {
             tally.until_subscribed(number + 1).await;
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::CHANNELS;
 use crate::server::{KEY, Server, channel};
-use crate::socket::{Said, Socket};
+use crate::socket::{Said, Socket, Way};
 use crate::tally::Tally;
 
 /// Publishes in all channels each `interval` until it is over.
@@ -24,7 +24,8 @@ pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, interval: Duration
 }
 
 async fn publish(server: &Server, tally: &Tally, next: &mut u64, interval: Duration) -> Result<()> {
-    let mut socket = Socket::open(server.address, "/publisher", &format!("Authorization: Bearer {KEY}\r\n")).await?;
+    let mut socket =
+        Socket::open(&server.doors, Way::Plain, "/publisher", &format!("Authorization: Bearer {KEY}\r\n")).await?;
     let mut ticks = tokio::time::interval(interval);
     while !tally.is_stopped() {
         ticks.tick().await;

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     disconnected: RefCell<BTreeMap<String, u64>>,
     /// What hostile clients did, how often, and how often the server ended it.
     attacks: RefCell<BTreeMap<&'static str, (u64, u64)>>,
+    /// How often good clients said who they are, at first and for a token that ran out.
+    authenticated: Cell<u64>,
     subscribed: Cell<usize>,
     stopped: Cell<bool>,
     changed: Notify,
@@ -36,6 +38,7 @@ impl Tally {
             repeated: Cell::new(0),
             disconnected: RefCell::default(),
             attacks: RefCell::default(),
+            authenticated: Cell::new(0),
             subscribed: Cell::new(0),
             stopped: Cell::new(false),
             changed: Notify::new(),
@@ -66,6 +69,10 @@ impl Tally {
 
     pub(crate) fn publish(&self, channel: usize, number: u64) {
         self.published.borrow_mut()[channel] = number;
+    }
+
+    pub(crate) fn authenticate(&self) {
+        self.authenticated.set(self.authenticated.get() + 1);
     }
 
     pub(crate) fn disconnect(&self, why: &str) {
@@ -124,6 +131,7 @@ impl Tally {
         let lost = self.lost.get() + self.missing();
         println!("good clients: {good}; publications: {published}; deliveries: {}", self.deliveries.get());
         println!("lost: {lost}; repeated or out of order: {}", self.repeated.get());
+        println!("tokens shown by good clients, at first and again: {}", self.authenticated.get());
         for (why, times) in &*self.disconnected.borrow() {
             println!("  disconnected, and recovered: {times} times: {why}");
         }
