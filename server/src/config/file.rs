@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::field::{Raw, choice, count, described, duration, string, switch, within};
 use super::keys::{KEYS, Key, RULE_KEYS, USERS_KEYS};
 use super::load::Layer;
-use super::mistake::{Mistake, Source, did_you_mean};
+use super::mistake::{Mistake, Source, unknown};
 use crate::rules::{Access, ChannelRule, HistoryRule, Overflow, Pattern, PresenceRule, StoreKind, StreamRule};
 
 /// A file being read into a layer.
@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
                 self.table(&inner, table);
             } else {
                 let known = KEYS.iter().map(|key| key.name).chain(["channels", "users", "publishers", "tokens.keys"]);
-                self.mistake(&name.span(), format!("unknown key {full:?}{}", did_you_mean(&full, known)));
+                self.mistake(&name.span(), unknown(name.get_ref(), &full, "", known));
             }
         }
     }
@@ -125,7 +125,7 @@ impl Reader<'_, '_> {
         };
         let mut draft = Draft::default();
         let found = self.layer.mistakes.len();
-        self.draft("", "[users]", &|name| USERS_KEYS.contains(&name), table, &mut draft);
+        self.draft("", " in [users]", &|name| USERS_KEYS.contains(&name), table, &mut draft);
         if let (Ok(rule), true) = (draft.stream(), self.layer.mistakes.len() == found) {
             self.layer.config.users = rule;
         } else if let Err(message) = draft.stream() {
@@ -138,7 +138,7 @@ impl Reader<'_, '_> {
         let mut draft = Draft::default();
         let found = self.layer.mistakes.len();
         let known = |name: &str| RULE_KEYS.iter().any(|key| key.name == name);
-        self.draft("", "a rule of [[channels]]", &known, table, &mut draft);
+        self.draft("", " in a rule of [[channels]]", &known, table, &mut draft);
         if draft.pattern.is_none() && self.layer.mistakes.len() == found {
             let message = "a rule of [[channels]] needs a pattern, as in pattern = \"orders.*\"".to_owned();
             self.mistake(span, message);
@@ -155,7 +155,8 @@ impl Reader<'_, '_> {
         Some((rule, self.place(span)))
     }
 
-    /// Reads the keys of a rule that are `known`; `prefix` is empty or ends with a dot.
+    /// Reads the keys of a rule that are `known`; `prefix` is empty or ends with a dot; `place` is for messages, as in
+    /// " in [users]".
     fn draft(
         &mut self,
         prefix: &str,
@@ -172,8 +173,7 @@ impl Reader<'_, '_> {
                 }
                 _ if !known(&full) => {
                     let names = RULE_KEYS.iter().map(|key| key.name).filter(|name| known(name));
-                    let hint = did_you_mean(&full, names);
-                    self.mistake(&name.span(), format!("unknown key {full:?} in {place}{hint}"));
+                    self.mistake(&name.span(), unknown(&full, &full, place, names));
                 }
                 value_here => {
                     if let Err(message) = draft.set(&full, &Raw::Toml(value_here)) {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use realtime_protocol::PUBLISHER_KEY_PREFIX;
 
+use super::keys::Key;
+
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -95,6 +97,18 @@ fn without_keys(text: &str) -> String {
         }
     }
     shown
+}
+
+/// That nothing is called `name` where `shown` was written, `place` (as in " in tokens.keys"), and what was probably meant.
+pub(super) fn unknown<'a>(name: &str, shown: &str, place: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let hint = if Key::find(name).is_some() {
+        format!(
+            "; {name} is a key of the whole server: write it above the first [table], since what follows one belongs to it"
+        )
+    } else {
+        did_you_mean(shown, known)
+    };
+    format!("unknown key {shown:?}{place}{hint}")
 }
 
 /// What somebody who wrote `given` probably meant, as the end of a message.

@@ -9,7 +9,7 @@ use super::field::{Raw, count, described, quoted, string, switch, within};
 use super::file::Reader;
 use super::keys::PUBLISHER_KEYS;
 use super::load::Layer;
-use super::mistake::{Mistake, Source, did_you_mean};
+use super::mistake::{Mistake, Source, unknown};
 use super::{Config, PublisherKey};
 use crate::grant::Grant;
 use crate::rules::Pattern;
@@ -144,8 +144,8 @@ impl Reader<'_, '_> {
         for (name, value) in table {
             let known = || PUBLISHER_KEYS.iter().map(|key| key.name);
             if !known().any(|key| key == name.get_ref()) {
-                let hint = did_you_mean(name.get_ref(), known());
-                self.mistake(&name.span(), format!("unknown key {:?} in one of [[publishers]]{hint}", name.get_ref()));
+                let name_here = name.get_ref();
+                self.mistake(&name.span(), unknown(name_here, name_here, " in one of [[publishers]]", known()));
             } else if let Err(message) = draft.set(name.get_ref(), &Raw::Toml(value.get_ref())) {
                 self.mistake(&value.span(), format!("{}: {message}", name.get_ref()));
             }

@@ -175,6 +175,23 @@ url = \"x\"
 }
 
 #[test]
+fn a_key_of_the_server_below_a_table_is_sent_above_it() {
+    let file = "[tokens]\nrequired = false\nlisten = \"127.0.0.1:1\"\n[[channels]]\npattern = \"a\"\nshards = 1\n\
+                [[publishers]]\nname = \"shop\"\nlog_level = \"info\"\n";
+    assert_eq!(
+        given(file).mistakes(),
+        [
+            "realtime.toml:3: unknown key \"tokens.listen\"; listen is a key of the whole server: write it above the \
+             first [table], since what follows one belongs to it",
+            "realtime.toml:6: unknown key \"shards\" in a rule of [[channels]]; shards is a key of the whole server: \
+             write it above the first [table], since what follows one belongs to it",
+            "realtime.toml:9: unknown key \"log_level\" in one of [[publishers]]; log_level is a key of the whole \
+             server: write it above the first [table], since what follows one belongs to it",
+        ]
+    );
+}
+
+#[test]
 fn a_file_that_is_not_toml_reports_its_lines_and_the_mistakes_elsewhere() {
     let mistakes = given("listen = \nshards = 2\nlog_level = trace\nmax_chanels = 1\n").mistakes();
     assert_eq!(mistakes.len(), 3, "{mistakes:#?}");

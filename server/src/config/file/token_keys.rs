@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::Reader;
 use crate::config::field::{Raw, described, string};
 use crate::config::load::TokenKeyDraft;
-use crate::config::mistake::did_you_mean;
+use crate::config::mistake::unknown;
 use crate::token::Secret;
 
 const NAMES: [&str; 3] = ["kid", "secret", "file"];
@@ -52,8 +52,7 @@ impl Reader<'_, '_> {
                 "secret" => draft.secret = Some(Secret::new(text)),
                 "file" => draft.file = Some(PathBuf::from(text)),
                 other => {
-                    let hint = did_you_mean(other, NAMES.into_iter());
-                    self.mistake(&name.span(), format!("unknown key {other:?} in tokens.keys{hint}"));
+                    self.mistake(&name.span(), unknown(other, other, " in tokens.keys", NAMES.into_iter()));
                 }
             }
         }
@@ -62,6 +61,12 @@ impl Reader<'_, '_> {
         }
         if draft.secret.is_some() == draft.file.is_some() {
             let message = "tokens.keys: a key has either a secret or a file".to_owned();
+            return self.mistake(&item.span(), message);
+        }
+        if let Some(kid) =
+            draft.kid.as_ref().filter(|kid| self.layer.token_keys.iter().any(|k| k.kid.as_ref() == Some(kid)))
+        {
+            let message = format!("tokens.keys: there is a key with the kid {kid:?} before; a kid names one key");
             return self.mistake(&item.span(), message);
         }
         self.layer.token_keys.push(draft);

@@ -253,6 +253,11 @@ fn keys_of_tokens_that_are_none_are_refused_without_showing_them() {
         ("[tokens]\njwks_url = \"http://example.com/\"", "keys over plain http could be anybody's"),
         ("[tokens]\njwks_url = \"https://example.com/\"", "tokens.jwks_url has public keys, and HS256 has none"),
         ("[tokens]\nrequired = true", "tokens.required admits nobody"),
+        (
+            "[tokens]\nkeys = [\n{ kid = \"a\", secret = \"hunter2hunter2hunter2hunter2hunter2\" },\n\
+             { kid = \"a\", secret = \"hunter2hunter2hunter2hunter2hunter3\" }]",
+            "realtime.toml:4: tokens.keys: there is a key with the kid \"a\" before; a kid names one key",
+        ),
     ] {
         let mistakes = given(file).mistakes();
         assert!(mistakes[0].contains(mistake), "{file}: {mistakes:?}");
