@@ -31,10 +31,13 @@ impl Term {
     /// shown, else one could be shown and be over at once.
     pub(super) fn new(now: u64, expires: u64) -> Self {
         let ends = expires.saturating_add(SKEW);
-        let left = ends.saturating_sub(now);
+        // Announced before the token itself has run out, so that it is renewed while it is good elsewhere, too. One that is
+        // shown late has only what is tolerated.
+        let until = if expires > now { expires } else { ends };
+        let left = until.saturating_sub(now);
         // Time for the page to fetch a new one, and to try again when that fails.
         let lead = (left / 10).clamp(5, 60).min(left / 2);
-        Self { ends, warns: ends - lead, is_announced: false }
+        Self { ends, warns: until - lead, is_announced: false }
     }
 
     /// When it is to be looked at again, Unix seconds.
@@ -93,11 +96,17 @@ mod tests {
     #[test]
     fn a_term_is_announced_once_and_in_time() {
         let mut term = Term::new(1_000, 4_600);
-        assert_eq!(term.next(), 4_550);
-        assert_eq!(term.due(4_549), Due::Nothing);
-        assert_eq!(term.due(4_552), Due::Warning(58));
-        assert_eq!(term.due(4_553), Due::Nothing);
+        assert_eq!(term.next(), 4_540);
+        assert_eq!(term.due(4_539), Due::Nothing);
+        assert_eq!(term.due(4_542), Due::Warning(68));
+        assert_eq!(term.due(4_543), Due::Nothing);
         assert_eq!((term.next(), term.due(4_609), term.due(4_610)), (4_610, Due::Nothing, Due::End));
+    }
+
+    #[test]
+    fn a_term_of_a_minute_is_announced_before_the_token_has_run_out() {
+        let mut term = Term::new(1_000, 1_060);
+        assert_eq!((term.next(), term.due(1_054)), (1_054, Due::Warning(16)));
     }
 
     #[test]
