@@ -181,7 +181,10 @@ fn command(shared: &Shared, grant: &Grant, request: Parsed<'_>, work: &mut Work,
             let sender = Sender { scope: grant.scope(), grant: Some(grant), user: None };
             self::publish(shared, sender, (id, publish), work, jobs);
         }
-        command => query::answer(shared, id, command, work, jobs),
+        command => {
+            query::log_measure(grant.name(), &command);
+            query::answer(shared, id, command, work, jobs);
+        }
     }
 }
 

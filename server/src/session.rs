@@ -133,7 +133,8 @@ impl Session {
         act: Act<'_, 'a>,
     ) {
         if self.needs_token(policy) && !matches!(command, ClientCommand::Connect(_) | ClientCommand::Ping) {
-            let message = "this server wants to know who you are: send connect with a token first";
+            let message = "this server takes nobody without a token (tokens.required): give the page's client a token \
+                           function, as in new Realtime(url, {token: () => fetch('/token.php')}), or send connect first";
             return act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message).with_id(id))));
         }
         match command {

@@ -3,12 +3,32 @@
 use std::sync::Arc;
 
 use realtime_protocol::{CommandError, ErrorCode, ListQuery, PublisherCommand, RequestId, UserId, Whom, push};
+use tracing::info;
 
 use super::work::{HistoryPart, Job, Work};
 use crate::Shared;
 use crate::hub::{Measure, Page, Portion, Stream};
 use crate::inbox::Item;
 use crate::session::Now;
+
+/// Leaves a trace of what is done to users: who asks why they were thrown out wants to know by whom.
+pub(super) fn log_measure(publisher: &str, command: &PublisherCommand<'_>) {
+    match command {
+        PublisherCommand::Disconnect { whom: Whom::User(user), .. } => {
+            info!("the publisher {publisher} disconnects the user {:?}", user.as_str());
+        }
+        PublisherCommand::Disconnect { whom: Whom::Connection(_), .. } => {
+            info!("the publisher {publisher} disconnects a connection");
+        }
+        PublisherCommand::Unsubscribe { user, channel, .. } => {
+            info!("the publisher {publisher} unsubscribes the user {:?} from {:?}", user.as_str(), channel.as_str());
+        }
+        PublisherCommand::Revoke(user) => {
+            info!("the publisher {publisher} revokes the tokens of the user {:?}", user.as_str());
+        }
+        _ => {}
+    }
+}
 
 /// Answers, or leaves a job that does. A question is answered even without an `id`: nobody asks to hear nothing.
 pub(super) fn answer(

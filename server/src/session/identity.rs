@@ -55,7 +55,8 @@ impl Session {
     pub fn on_time(&mut self, now: Now, policy: &Policy, act: Act<'_, '_>) {
         // A reload may have dropped what was waited for.
         if self.connect_by.take_if(|by| now.instant >= *by).is_some() && self.needs_token(policy) {
-            let message = "no token was shown in time; send connect with a token first (tokens.required)";
+            let message = "no token was shown in time, and this server takes nobody without one (tokens.required): give the \
+                           page's client a token function, as in new Realtime(url, {token: () => fetch('/token.php')})";
             act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message))));
             return act(Action::Close(CloseCode::Unauthorized));
         }

@@ -79,6 +79,33 @@ fn a_new_secret_is_long_enough_and_new_each_time() {
 }
 
 #[test]
+fn what_is_done_to_users_is_told_to_the_operator() {
+    use std::io::Write;
+    let setup = setup();
+    let mut server = setup.start(&["--dev"]);
+    let order = |command: &str, address: &str| {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        write!(
+            socket,
+            "POST /broadcast HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{command}",
+            command.len()
+        )
+        .unwrap();
+    };
+    for (command, line) in [
+        (r#"{"type":"revoke","user":"u7"}"#, r#"the publisher dev revokes the tokens of the user "u7""#),
+        (r#"{"type":"disconnect","user":"u7"}"#, r#"the publisher dev disconnects the user "u7""#),
+        (
+            r#"{"type":"unsubscribe","user":"u7","channel":"orders.42"}"#,
+            r#"unsubscribes the user "u7" from "orders.42""#,
+        ),
+    ] {
+        order(command, &server.address);
+        server.wait_for(line);
+    }
+}
+
+#[test]
 fn a_token_of_another_secret_is_told_to_the_operator() {
     use std::io::Write;
     let setup = setup();
