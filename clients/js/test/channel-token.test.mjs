@@ -1,32 +1,12 @@
 /** Tokens for single channels, and subscriptions that the server ends. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { FakeServer } from './fake-server.mjs';
+import { test } from 'node:test';
 import { FakeStore } from './fake-store.mjs';
-import { Site, reaches } from './site.mjs';
+import { QUICK, page, serve, server } from './scene.mjs';
+import { reaches } from './site.mjs';
 import { connectWith, tokenOf } from './tokens.mjs';
-import { openBrowser } from './webdriver.mjs';
 
-const QUICK = { backoff: { min: 10, max: 50 } };
 const [A, B] = [1, 2].map((n) => tokenOf('u7', { channel: 'private-a', n }));
-
-let browser, site, server, page;
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  page = await browser.open(site.url);
-});
-afterEach(async () => {
-  await page.close();
-  await server.stop();
-});
 
 const refusal = (id, channel, code) => ({ type: 'error', id, channel, code, message: 'm' });
 
@@ -36,13 +16,13 @@ async function guarded(good = [A, B], answers = {}) {
     if (!channel.startsWith('private-') || good.includes(token)) return { type: 'subscribed', id, channel };
     return refusal(id, channel, token ? 'token_invalid' : 'forbidden');
   };
-  server = await new FakeServer({
+  await serve({
     answers: {
       subscribe: ({ id, channel, token }) => [answer(id, channel, token)],
       register: ({ id, channels }) => channels.map((channel) => answer(id, channel)),
       ...answers,
     },
-  }).start();
+  });
 }
 
 /**

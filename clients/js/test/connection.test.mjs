@@ -1,47 +1,20 @@
 /** How the connection is lost and won back: servers that go, fall silent or say no, networks that swallow, pages that leave. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { FakeServer } from './fake-server.mjs';
+import { test } from 'node:test';
 import { Relay } from './relay.mjs';
-import { Site, connect, reaches } from './site.mjs';
-import { openBrowser } from './webdriver.mjs';
+import { QUICK, page, serve, server, site } from './scene.mjs';
+import { connect, reaches } from './site.mjs';
 
-/** Short waits, so that tests are quick; nothing depends on how long they are exactly. */
-const QUICK = { backoff: { min: 10, max: 50 } };
 /** A timeout that a busy machine keeps to, and that a test can wait for. */
 const PATIENT = { ...QUICK, timeout: 1_500 };
 /** Waits that no test outlives: what connects nevertheless has not waited. */
 const SLOW = { backoff: { min: 3_600_000, max: 3_600_000 } };
-
-let browser, site, server, page;
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  server = await new FakeServer().start();
-  page = await browser.open(site.url);
-});
-afterEach(async () => {
-  await page.close();
-  await server.stop();
-});
 
 async function connected(options, url = server.url) {
   await connect(page, url, options);
   const connection = await server.accept();
   await reaches(page, 'connected');
   return connection;
-}
-
-async function otherServer(settings) {
-  await server.stop();
-  server = await new FakeServer(settings).start();
 }
 
 const states = () => page.run(() => window.states.map(([state]) => state));
@@ -192,7 +165,7 @@ test('the waits start anew after a connection that lasted, not after one that wa
 });
 
 test('a server that takes the connection and says nothing is given up', async () => {
-  await otherServer({ greet: false });
+  await serve({ greet: false });
   await connect(page, server.url, PATIENT);
   await (
     await server.accept()
@@ -203,14 +176,14 @@ test('a server that takes the connection and says nothing is given up', async ()
 });
 
 test('silence is answered by a ping, and an answer is enough', async () => {
-  await otherServer({ ping: 0.1 });
+  await serve({ ping: 0.1 });
   const connection = await connected(PATIENT);
   for (let i = 0; i < 3; i++) assert.deepEqual(await connection.next(), { type: 'ping' });
   assert.deepEqual(await states(), ['connected']);
 });
 
 test('a ping that brings nothing ends the connection', async () => {
-  await otherServer({ ping: 0.1, answers: { ping: () => [] } });
+  await serve({ ping: 0.1, answers: { ping: () => [] } });
   const connection = await connected(PATIENT);
   await connection.closed;
   assert.deepEqual(connection.received, [{ type: 'ping' }]);
@@ -220,7 +193,7 @@ test('a ping that brings nothing ends the connection', async () => {
 });
 
 test('a greeting without ping is not watched, nor its own deadline any longer', async () => {
-  await otherServer({ ping: null });
+  await serve({ ping: null });
   const connection = await connected(PATIENT);
   // Timers of a page run in their order, so the deadline, were it still set, has passed after this one.
   await page.run(() => new Promise((resolve) => setTimeout(resolve, 1_500)));
@@ -229,7 +202,7 @@ test('a greeting without ping is not watched, nor its own deadline any longer', 
 });
 
 test('a network that swallows everything is noticed, and left when it heals', async (t) => {
-  await otherServer({ ping: 0.1 });
+  await serve({ ping: 0.1 });
   const relay = await new Relay(server.port).start();
   t.after(() => relay.stop());
   const connection = await connected(PATIENT, relay.url);
@@ -259,7 +232,7 @@ for (const type of ['online', 'resume', 'visibilitychange']) {
   });
 
   test(`at "${type}" a connection that seems to stand is asked first`, async () => {
-    await otherServer({ answers: { ping: () => [] } });
+    await serve({ answers: { ping: () => [] } });
     const connection = await connected(PATIENT);
     await fire(type);
     await fire(type);
@@ -378,7 +351,7 @@ test('userId is registered before anything else, on every connection', async () 
 });
 
 test('a user that the server does not believe is an error, and the connection anonymous', async () => {
-  await otherServer({ answers: { register: () => [{ type: 'connected', user: null }] } });
+  await serve({ answers: { register: () => [{ type: 'connected', user: null }] } });
   await connected({ userId: 42 });
   await page.until(() => window.errors.length);
   assert.deepEqual(await page.run(() => [window.errors, window.rt.user]), [['anonymous'], null]);

@@ -1,7 +1,8 @@
 /** Channels with history: what was missed comes, in order and once, or the page is told. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fixture, QUICK } from './fixture.mjs';
+import { Fixture } from './fixture.mjs';
+import { QUICK, page, server } from './scene.mjs';
 
 const fixture = new Fixture();
 const { follow, logged } = {
@@ -13,7 +14,6 @@ const publish = (channel, ...data) => data.map((value) => fixture.store.publish(
 const frame = (offset, data = offset) => ({ type: 'broadcast_update', channel: 'c', offset, data });
 
 test('a subscription knows its position, and it is that of the publication when the callback is called', async () => {
-  const { page } = fixture;
   publish('c', 'before');
   await fixture.connected();
   await page.run(() => {
@@ -56,7 +56,7 @@ test('after a reconnect everything that was missed comes, in order and once', as
   await logged('c', 3);
   first.destroy();
   publish('c', 3, 4);
-  const second = await fixture.server.accept();
+  const second = await server.accept();
   const { since, previous } = await second.next();
   assert.deepEqual([since, previous], [at(2), ['c1']]);
   publish('c', 5);
@@ -80,7 +80,7 @@ test('a cut in the midst of a replay goes on from where it was', async () => {
     connection = await fixture.cut(connection);
     assert.deepEqual((await connection.next()).since, at(since));
     for (const offset of offsets) connection.send(frame(offset));
-    await fixture.page.until((last) => window.subs.c.position.offset === last, offsets.at(-1));
+    await page.until((last) => window.subs.c.position.offset === last, offsets.at(-1));
   }
   const log = await fixture.log('c');
   assert.deepEqual(
@@ -149,9 +149,7 @@ test('missed that nobody listens to goes to the connection', async () => {
   publish('c', 1);
   await fixture.connected();
   await follow('c', { since: at(7), deaf: ['missed'] });
-  assert.deepEqual(await fixture.page.until(() => window.gone.length && window.gone), [
-    { channel: 'c', reason: 'ahead' },
-  ]);
+  assert.deepEqual(await page.until(() => window.gone.length && window.gone), [{ channel: 'c', reason: 'ahead' }]);
 });
 
 test('a gap on the wire is closed from the last position, and nothing comes twice', async () => {
@@ -194,8 +192,8 @@ test('what excludes this page moves its position, after a reconnect too', async 
   assert.deepEqual(await fixture.position('c'), at(2));
   first.destroy();
   fixture.store.publish('c', 'mine too', { exclude: 'c1' });
-  await fixture.server.accept();
-  await fixture.page.until(() => window.subs.c.position.offset === 3);
+  await server.accept();
+  await page.until(() => window.subs.c.position.offset === 3);
   publish('c', 'last');
   const log = await logged('c', 4);
   assert.deepEqual(
@@ -288,7 +286,7 @@ test('who is behind when the connection breaks is not forgotten for the one who 
   assert.deepEqual((await second.next()).since, at(1));
   for (const offset of [2, 3, 4]) second.send(frame(offset));
   const numbers = async (name) => (await fixture.log(name)).filter((item) => typeof item === 'number');
-  await fixture.page.until(() => window.subs.c.position.offset === 4);
+  await page.until(() => window.subs.c.position.offset === 4);
   assert.deepEqual([await numbers('behind'), await numbers('c')], [[1, 2, 3, 4], [4]]);
 });
 
@@ -304,9 +302,9 @@ test('who leaves in the midst of a recovery is left alone, on both sides', async
   await follow('c');
   first.destroy();
   publish('c', 1, 2);
-  const second = await fixture.server.accept();
+  const second = await server.accept();
   await second.next();
-  await fixture.page.run(() => window.subs.c.unsubscribe());
+  await page.run(() => window.subs.c.unsubscribe());
   pending[0]();
   assert.equal((await second.next()).type, 'unsubscribe');
   await follow('c', { name: 'new' });
@@ -342,26 +340,26 @@ test('who wants everything turns latest off for all', async () => {
   const connection = await fixture.connected();
   await follow('c', { mode: 'latest' });
   await connection.next();
-  await fixture.page.run(() => window.follow('c', { name: 'all' }));
+  await page.run(() => window.follow('c', { name: 'all' }));
   const { mode, since } = await connection.next();
   assert.deepEqual([mode, since], [undefined, at(0)]);
   await logged('all', 1);
   fixture.store.losing(1);
   publish('c', 1, 2);
   assert.deepEqual((await connection.next()).since, at(0), 'and a jump is a gap now');
-  await fixture.page.until(() => window.logs.all.includes(2));
+  await page.until(() => window.logs.all.includes(2));
 });
 
 test('a thousand channels come back with their positions in few commands', async () => {
   const names = ['__proto__', ...Array.from({ length: 999 }, (_, i) => `${'é"'.repeat(60)}${i}`)];
   for (const name of names) publish(name, 0);
   const first = await fixture.connected();
-  await fixture.page.run((channels) => channels.forEach((channel) => window.follow(channel)), names);
-  await fixture.page.until((channels) => channels.every((channel) => window.subs[channel].position), names);
+  await page.run((channels) => channels.forEach((channel) => window.follow(channel)), names);
+  await page.until((channels) => channels.every((channel) => window.subs[channel].position), names);
   first.destroy();
   for (const name of names) publish(name, 'missed');
-  const second = await fixture.server.accept();
-  await fixture.page.until((channels) => channels.every((channel) => window.logs[channel].includes('missed')), names);
+  const second = await server.accept();
+  await page.until((channels) => channels.every((channel) => window.logs[channel].includes('missed')), names);
   assert.ok(second.received.length <= 20, `${second.received.length} commands`);
   const asked = second.received.flatMap(({ since }) => Object.entries(since));
   assert.deepEqual(new Map(asked), new Map(names.map((name) => [name, at(1)])));
@@ -397,7 +395,7 @@ test('a renewal that is refused is an error, and leaving still leaves', async ()
   fixture.store.losing(1);
   publish('c', 1, 2);
   assert.deepEqual((await logged('c', 2))[1], { error: 'forbidden' });
-  await fixture.page.run(() => window.subs.c.unsubscribe());
+  await page.run(() => window.subs.c.unsubscribe());
   for (let command; command?.type !== 'unsubscribe';) command = await connection.next();
 });
 
@@ -405,7 +403,7 @@ test('history() tells what is kept, part by part or the newest of it', async () 
   publish('c', 'a', 'b', 'c');
   await fixture.connected();
   await follow('c');
-  const parts = await fixture.page.run(async () => {
+  const parts = await page.run(async () => {
     const { c } = window.subs;
     const first = await c.history({ since: 'earliest', limit: 2 });
     return [first, await c.history({ since: first.next }), await c.history({ limit: 1 })];
@@ -422,7 +420,7 @@ test('history() waits for a connection, is asked again on the next one, and ends
   await fixture.answering({ history: () => [] });
   const first = await fixture.connected();
   await follow('c');
-  await fixture.page.run(() => {
+  await page.run(() => {
     window.outcome = window.subs.c.history().then(
       () => 'answered',
       ({ name, code }) => `${name} ${code}`,
@@ -431,12 +429,12 @@ test('history() waits for a connection, is asked again on the next one, and ends
   for (let command; command?.type !== 'history';) command = await first.next();
   const second = await fixture.cut(first);
   for (let command; command?.type !== 'history';) command = await second.next();
-  const outcome = await fixture.page.run(() => {
+  const outcome = await page.run(() => {
     window.rt.close();
     return window.outcome;
   });
   assert.equal(outcome, 'RealtimeError closed');
-  const late = await fixture.page.run(() => window.subs.c.history().catch(({ code }) => code));
+  const late = await page.run(() => window.subs.c.history().catch(({ code }) => code));
   assert.equal(late, 'closed');
 });
 
@@ -446,13 +444,13 @@ test('history() that is refused rejects, and one that came too fast is asked aga
   await fixture.answering({ history: refuse });
   await fixture.connected();
   await follow('c');
-  assert.equal(await fixture.page.run(() => window.subs.c.history().catch(({ code }) => code)), 'forbidden');
-  assert.deepEqual([codes, await fixture.page.run(() => window.errors)], [[], []]);
+  assert.equal(await page.run(() => window.subs.c.history().catch(({ code }) => code)), 'forbidden');
+  assert.deepEqual([codes, await page.run(() => window.errors)], [[], []]);
 });
 
 test('a wrong position or mode is an exception where it is given', async () => {
   await fixture.connected(QUICK);
-  const names = await fixture.page.run(async () => {
+  const names = await page.run(async () => {
     const { rt } = window;
     const thrown = async (fn) => {
       try {

@@ -1,7 +1,8 @@
 /** Positions that survive a reload of the page, whatever the storage does. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fixture, QUICK } from './fixture.mjs';
+import { Fixture } from './fixture.mjs';
+import { QUICK, page, server, site } from './scene.mjs';
 
 const fixture = new Fixture();
 const KEPT = { ...QUICK, persist: true };
@@ -10,15 +11,15 @@ const publish = (channel, ...data) => data.forEach((value) => fixture.store.publ
 
 /** Leaves the page and comes back to a new one. `meanwhile` happens in between. */
 async function reloaded(options = KEPT, meanwhile = () => {}) {
-  await fixture.page.goto(`${fixture.site.url}elsewhere`);
+  await page.goto(`${site.url}elsewhere`);
   await meanwhile();
-  await fixture.page.goto(fixture.site.url);
+  await page.goto(site.url);
   return fixture.connected(options);
 }
 
 /** What is stored, by the part of the key after the url. */
 async function stored() {
-  const all = await fixture.page.run(() => Object.entries(sessionStorage));
+  const all = await page.run(() => Object.entries(sessionStorage));
   return new Map(all.map(([key, value]) => [key.slice(key.indexOf('#') + 1), JSON.parse(value)]));
 }
 
@@ -45,7 +46,7 @@ test('every subscription made at the beginning goes on from the position, a late
   await fixture.connected(KEPT);
   await followed('c', 1);
   await reloaded(KEPT, () => publish('c', 2));
-  await fixture.page.run(() => ['one', 'two'].forEach((name) => window.follow('c', { name })));
+  await page.run(() => ['one', 'two'].forEach((name) => window.follow('c', { name })));
   for (const name of ['one', 'two']) assert.equal((await fixture.logged(name, 2))[1], 2);
   await fixture.follow('c', { name: 'late' });
   assert.deepEqual(await fixture.log('late'), [{ subscribed: {} }]);
@@ -62,12 +63,12 @@ test('a position that the page gives comes before the one that is stored', async
 test('messages to the user go on too, and not with the position of another user', async () => {
   const send = (data) => fixture.store.publish({ user: 'u7' }, data);
   await fixture.connected({ ...KEPT, userId: 'u7' });
-  await fixture.page.until(() => window.rt.userPosition);
+  await page.until(() => window.rt.userPosition);
   send(1);
-  await fixture.page.until(() => window.messages.length);
+  await page.until(() => window.messages.length);
   const second = await reloaded({ ...KEPT, userId: 'u7' }, () => send(2));
   assert.deepEqual((await second.next()).user_since, at(1));
-  assert.deepEqual(await fixture.page.until(() => window.messages.length && window.messages[0][0]), 2);
+  assert.deepEqual(await page.until(() => window.messages.length && window.messages[0][0]), 2);
   const third = await reloaded({ ...KEPT, userId: 'u8' });
   assert.equal((await third.next()).user_since, undefined);
 });
@@ -75,7 +76,7 @@ test('messages to the user go on too, and not with the position of another user'
 test('without persist nothing is stored, and nothing that is stored is used', async () => {
   await fixture.connected(QUICK);
   await followed('c', 1);
-  assert.equal(await fixture.page.run(() => sessionStorage.length), 0);
+  assert.equal(await page.run(() => sessionStorage.length), 0);
   await reloaded(KEPT);
   await followed('c', 2);
   const connection = await reloaded(QUICK);
@@ -87,7 +88,7 @@ test('a channel that was left is forgotten, one that was closed is not', async (
   await fixture.connected(KEPT);
   await followed('left', 1);
   await followed('closed', 1);
-  await fixture.page.run(() => {
+  await page.run(() => {
     window.subs.left.unsubscribe();
     window.rt.close();
   });
@@ -103,7 +104,7 @@ test('a position of another life of the server is missed after the reload', asyn
 });
 
 test('however much arrives in a turn is written once, and at the latest when the page goes', async () => {
-  await fixture.page.run(() => {
+  await page.run(() => {
     const Original = window.WebSocket;
     window.WebSocket = class extends Original {
       constructor(url) {
@@ -114,7 +115,7 @@ test('however much arrives in a turn is written once, and at the latest when the
   });
   await fixture.connected(KEPT);
   await followed('c', 0);
-  const writes = await fixture.page.run(async () => {
+  const writes = await page.run(async () => {
     const settled = () => new Promise((resolve) => setTimeout(resolve, 0));
     await settled();
     window.written = [];
@@ -142,22 +143,22 @@ test('however much arrives in a turn is written once, and at the latest when the
 test('no more than five hundred are kept, those that moved last', async () => {
   const names = Array.from({ length: 520 }, (_, i) => `c${i}`);
   await fixture.connected(KEPT);
-  await fixture.page.run((channels) => channels.forEach((channel) => window.follow(channel)), names);
-  await fixture.page.until((channels) => channels.every((channel) => window.subs[channel].position), names);
+  await page.run((channels) => channels.forEach((channel) => window.follow(channel)), names);
+  await page.until((channels) => channels.every((channel) => window.subs[channel].position), names);
   publish('c0', 1);
   await fixture.logged('c0', 2);
-  await fixture.page.run(() => window.rt.close());
+  await page.run(() => window.rt.close());
   const kept = await stored();
   assert.deepEqual([kept.get('connections'), kept.get('channel:c0'), kept.has('channel:c1')], [['c1'], at(1), false]);
   assert.equal(kept.size, 501);
 });
 
 test('the query of the address, which may hold a token, is not stored', async () => {
-  fixture.server.url += '?token=secret';
+  server.url += '?token=secret';
   await fixture.connected(KEPT);
   await followed('c', 1);
-  await fixture.page.run(() => window.rt.close());
-  const keys = await fixture.page.run(() => Object.keys(sessionStorage));
+  await page.run(() => window.rt.close());
+  const keys = await page.run(() => Object.keys(sessionStorage));
   assert.ok(keys.length > 0 && keys.every((key) => !key.includes('secret')), keys.join());
 });
 
@@ -176,23 +177,23 @@ for (const [what, spoil] of [
   ],
 ]) {
   test(`a storage that ${what} keeps nothing from working`, async () => {
-    await fixture.page.run(spoil);
+    await page.run(spoil);
     const first = await fixture.connected(KEPT);
     await followed('c', 1);
     first.destroy();
     publish('c', 2);
     assert.equal((await fixture.logged('c', 4))[3], 2);
-    await fixture.page.run(() => window.subs.c.unsubscribe());
+    await page.run(() => window.subs.c.unsubscribe());
     await fixture.follow('c', { name: 'again' });
-    await fixture.page.run(() => window.rt.close());
-    assert.deepEqual(await fixture.page.run(() => [window.errors, window.uncaught]), [[], []]);
+    await page.run(() => window.rt.close());
+    assert.deepEqual(await page.run(() => [window.errors, window.uncaught]), [[], []]);
   });
 }
 
 test('a storage that fills up keeps the position that it has', async () => {
   await fixture.connected(KEPT);
   await followed('c', 1);
-  await fixture.page.run(async () => {
+  await page.run(async () => {
     await new Promise((resolve) => setTimeout(resolve, 0));
     Storage.prototype.setItem = () => {
       throw new DOMException('full', 'QuotaExceededError');
@@ -216,12 +217,12 @@ for (const rubbish of [
   '{"epoch":"e","offset":-1}',
 ]) {
   test(`${JSON.stringify(rubbish)} in the storage is no position`, async () => {
-    await fixture.page.run(
+    await page.run(
       (origin, value) => {
         sessionStorage.setItem(`realtime ${origin}/#channel:c`, value);
         sessionStorage.setItem(`realtime ${origin}/#connections`, value);
       },
-      fixture.server.url.replace(/\/$/, ''),
+      server.url.replace(/\/$/, ''),
       rubbish,
     );
     const connection = await fixture.connected(KEPT);
@@ -233,6 +234,6 @@ for (const rubbish of [
 test('a tab that is duplicated does not pass for the one it is a copy of', async () => {
   await fixture.connected(KEPT);
   await followed('c', 1);
-  await fixture.page.until(() => Object.keys(sessionStorage).length);
+  await page.until(() => Object.keys(sessionStorage).length);
   assert.equal((await stored()).has('connections'), false);
 });

@@ -1,24 +1,25 @@
 /** What is sent to the user, in a server that keeps it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Fixture, QUICK } from './fixture.mjs';
+import { Fixture } from './fixture.mjs';
+import { QUICK, page, server } from './scene.mjs';
 
 const fixture = new Fixture();
 const U7 = { user: 'u7' };
 const at = (offset, epoch = 'one') => ({ epoch, offset });
 const send = (...data) => data.forEach((value) => fixture.store.publish(U7, value));
-const got = () => fixture.page.run(() => window.messages.map(([data]) => data));
-const gone = () => fixture.page.run(() => window.gone);
+const got = () => page.run(() => window.messages.map(([data]) => data));
+const gone = () => page.run(() => window.gone);
 
 async function brought(count) {
-  await fixture.page.until((number) => window.messages.length >= number, count);
+  await page.until((number) => window.messages.length >= number, count);
   return got();
 }
 
 /** Connects as u7, and waits until the personal stream stands. */
 async function connected(options = {}) {
   const connection = await fixture.connected({ ...QUICK, userId: 'u7', ...options });
-  await fixture.page.until(() => window.rt.userPosition);
+  await page.until(() => window.rt.userPosition);
   return connection;
 }
 
@@ -30,11 +31,11 @@ test('messages missed while away come after the reconnect, in order and once', a
   await brought(1);
   first.destroy();
   send(2, 3);
-  const second = await fixture.server.accept();
+  const second = await server.accept();
   const { user_since, previous } = await second.next();
   assert.deepEqual([user_since, previous], [at(2), ['c1']]);
   assert.deepEqual(await brought(3), [1, 2, 3]);
-  assert.deepEqual(await fixture.page.run(() => window.rt.userPosition), at(4));
+  assert.deepEqual(await page.run(() => window.rt.userPosition), at(4));
 });
 
 test('userSince is where they begin', async () => {
@@ -63,9 +64,7 @@ test('what the server does not have any more is told as missed, of the user', as
   const first = await connected();
   fixture.store.restart('two');
   await fixture.cut(first);
-  assert.deepEqual(await fixture.page.until(() => window.gone.length && window.gone), [
-    { user: true, reason: 'epoch' },
-  ]);
+  assert.deepEqual(await page.until(() => window.gone.length && window.gone), [{ user: true, reason: 'epoch' }]);
   send('new');
   assert.deepEqual(await brought(1), ['new']);
 });
@@ -99,6 +98,6 @@ test('missed that can be recovered is, and missed for good is told', async () =>
 test('position frames move on without a message', async () => {
   const connection = await connected();
   connection.send({ type: 'position', user: true, offset: 9 });
-  await fixture.page.until(() => window.rt.userPosition.offset === 9);
+  await page.until(() => window.rt.userPosition.offset === 9);
   assert.deepEqual(await got(), []);
 });

@@ -2,33 +2,34 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fixture } from './fixture.mjs';
+import { page } from './scene.mjs';
 
 const fixture = new Fixture();
 const member = (user, connections) => ({ user, info: { name: user }, ...(connections && { connections }) });
 const push = (type, user, channel = 'c') => ({ type, channel, member: member(user) });
-const entries = (name) => fixture.page.run((key) => [...window.subs[key].members], name);
-const users = (name) => fixture.page.run((key) => [...window.subs[key].members.keys()], name);
+const entries = (name) => page.run((key) => [...window.subs[key].members], name);
+const users = (name) => page.run((key) => [...window.subs[key].members.keys()], name);
 
 /** A server whose channels have these members, in pages of so many. */
 function withMembers(everybody, size = Infinity) {
-  const page = (after) => {
+  const part = (after) => {
     const start = after === undefined ? 0 : everybody.indexOf(after) + 1;
-    const part = everybody.slice(start, start + size);
+    const some = everybody.slice(start, start + size);
     return {
-      members: part.map((user) => member(user, 2)),
-      ...(start + size < everybody.length && { next: part.at(-1) }),
+      members: some.map((user) => member(user, 2)),
+      ...(start + size < everybody.length && { next: some.at(-1) }),
     };
   };
   return fixture.answering({
-    subscribe: ({ id, channel }) => [{ type: 'subscribed', id, channel, ...page() }],
-    presence: ({ id, channel, after }) => [{ type: 'presence', id, channel, ...page(after) }],
+    subscribe: ({ id, channel }) => [{ type: 'subscribed', id, channel, ...part() }],
+    presence: ({ id, channel, after }) => [{ type: 'presence', id, channel, ...part(after) }],
   });
 }
 
 test('the list comes with the subscription, and follows who comes and goes', async () => {
   await withMembers(['ann', '__proto__']);
   const connection = await fixture.connected();
-  assert.equal(await fixture.page.run(() => window.rt.subscribe('other', () => {}).members), null);
+  assert.equal(await page.run(() => window.rt.subscribe('other', () => {}).members), null);
   await fixture.follow('c');
   assert.deepEqual(await entries('c'), [
     ['ann', { info: { name: 'ann' } }],
@@ -58,12 +59,12 @@ test('the list is the same object for all, and a new one after a reconnect is pu
   const connection = await fixture.connected();
   await fixture.follow('c');
   await fixture.follow('c', { name: 'twin' });
-  await fixture.page.run(() => (window.list = window.subs.c.members) && undefined);
-  assert.equal(await fixture.page.run(() => window.subs.twin.members === window.list), true);
+  await page.run(() => (window.list = window.subs.c.members) && undefined);
+  assert.equal(await page.run(() => window.subs.twin.members === window.list), true);
   everybody.splice(0, 1, 'bob', 'eve');
   await fixture.cut(connection);
   await fixture.logged('c', 2);
-  assert.deepEqual(await fixture.page.run(() => [...window.list.keys()]), ['bob', 'eve']);
+  assert.deepEqual(await page.run(() => [...window.list.keys()]), ['bob', 'eve']);
 });
 
 test('a channel without presence has no list, and its events are told all the same', async () => {
@@ -72,7 +73,7 @@ test('a channel without presence has no list, and its events are told all the sa
   connection.send(push('join', 'ann'));
   connection.send(push('leave', 'ann'));
   assert.deepEqual((await fixture.logged('c', 3)).slice(1), [{ join: 'ann' }, { leave: 'ann' }]);
-  assert.equal(await fixture.page.run(() => window.subs.c.members), null);
+  assert.equal(await page.run(() => window.subs.c.members), null);
 });
 
 test('presence() follows all pages, and completes the list', async () => {
@@ -81,7 +82,7 @@ test('presence() follows all pages, and completes the list', async () => {
   await fixture.connected();
   await fixture.follow('c');
   assert.deepEqual((await fixture.log('c'))[0].subscribed, { members: ['u0', 'u1', 'u2'], complete: false });
-  const found = await fixture.page.run(() => window.subs.c.presence());
+  const found = await page.run(() => window.subs.c.presence());
   assert.deepEqual(
     found,
     everybody.map((user) => member(user, 2)),
@@ -103,7 +104,7 @@ test('who comes and goes while presence() is under way is in the result as it is
   });
   await fixture.connected();
   await fixture.follow('c');
-  const found = await fixture.page.run(() => window.subs.c.presence());
+  const found = await page.run(() => window.subs.c.presence());
   assert.deepEqual(
     found.map(({ user }) => user),
     ['bob', 'al', 'eve'],
@@ -126,7 +127,7 @@ test('a connection that breaks between two pages begins again', async () => {
   });
   await fixture.connected();
   await fixture.follow('c');
-  const found = await fixture.page.run(() => window.subs.c.presence());
+  const found = await page.run(() => window.subs.c.presence());
   assert.deepEqual(
     found.map(({ user }) => user),
     everybody,
@@ -146,7 +147,7 @@ test('presence() that is refused rejects', async () => {
   });
   await fixture.connected();
   await fixture.follow('c');
-  assert.equal(await fixture.page.run(() => window.subs.c.presence().catch(({ code }) => code)), 'forbidden');
+  assert.equal(await page.run(() => window.subs.c.presence().catch(({ code }) => code)), 'forbidden');
 });
 
 test('who has left is told nothing any more', async () => {
@@ -154,7 +155,7 @@ test('who has left is told nothing any more', async () => {
   const connection = await fixture.connected();
   await fixture.follow('c');
   await fixture.follow('c', { name: 'stays' });
-  await fixture.page.run(() => window.subs.c.unsubscribe());
+  await page.run(() => window.subs.c.unsubscribe());
   connection.send(push('join', 'bob'));
   await fixture.logged('stays', 2);
   assert.equal((await fixture.log('c')).length, 1);

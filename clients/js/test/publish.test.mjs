@@ -1,33 +1,12 @@
 /** What pages publish. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { FakeServer } from './fake-server.mjs';
-import { Site, connect, reaches } from './site.mjs';
-import { openBrowser } from './webdriver.mjs';
-
-const QUICK = { backoff: { min: 10, max: 50 } };
-
-let browser, site, server, page;
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  page = await browser.open(site.url);
-});
-afterEach(async () => {
-  await page.close();
-  await server.stop();
-});
+import { test } from 'node:test';
+import { QUICK, page, serve, server } from './scene.mjs';
+import { connect, reaches } from './site.mjs';
 
 /** A server that answers publications with what `answer` returns, and the page connected to it. */
 async function connected(answer) {
-  server = await new FakeServer({ answers: answer ? { publish: answer } : {} }).start();
+  await serve({ answers: answer ? { publish: answer } : {} });
   await connect(page, server.url, QUICK);
   const connection = await server.accept();
   await reaches(page, 'connected');

@@ -1,28 +1,8 @@
 /** What goes over the wire as subscriptions come and go, and who is called. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { FakeServer } from './fake-server.mjs';
-import { Site, connect, reaches } from './site.mjs';
-import { openBrowser } from './webdriver.mjs';
-
-let browser, site, server, page;
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  server = await new FakeServer().start();
-  page = await browser.open(site.url);
-});
-afterEach(async () => {
-  await page.close();
-  await server.stop();
-});
+import { test } from 'node:test';
+import { page, serve, server } from './scene.mjs';
+import { connect, reaches } from './site.mjs';
 
 /** Connects the page; resolves with the server's end. */
 async function connected(options) {
@@ -30,12 +10,6 @@ async function connected(options) {
   const connection = await server.accept();
   await reaches(page, 'connected');
   return connection;
-}
-
-/** A server whose `answers` differ, in place of the usual one. */
-async function otherServer(settings) {
-  await server.stop();
-  server = await new FakeServer(settings).start();
 }
 
 /** Everything that the page has sent once it has sent what it had to: a ping of the test's own ends the list. */
@@ -97,7 +71,7 @@ test('who comes and goes within a turn sends nothing', async () => {
 });
 
 test('a channel with a command under way waits for its answer', async () => {
-  await otherServer({ answers: { unsubscribe: () => [] } });
+  await serve({ answers: { unsubscribe: () => [] } });
   const connection = await connected();
   await page.run(async () => {
     (await window.listen('a')).unsubscribe();
@@ -115,7 +89,7 @@ test('a channel with a command under way waits for its answer', async () => {
 });
 
 test('who leaves before the answer is unsubscribed after it', async () => {
-  await otherServer({ answers: { subscribe: () => [] } });
+  await serve({ answers: { subscribe: () => [] } });
   const connection = await connected();
   await page.run(() => void (window.sub = window.rt.subscribe('a', () => {})));
   assert.deepEqual(await connection.next(), { type: 'subscribe', channel: 'a', id: 1 });
@@ -206,7 +180,7 @@ test('a callback that throws is reported and keeps nobody else from being called
 const forbid = ({ id, channel }) => [{ type: 'error', id, code: 'forbidden', message: 'a rule forbids it', channel }];
 
 test('a refusal goes to the subscription, else to the connection, else to the page', async () => {
-  await otherServer({ answers: { subscribe: forbid } });
+  await serve({ answers: { subscribe: forbid } });
   const connection = await connected();
   const told = await page.run(async () => {
     const sub = window.rt.subscribe('secret', () => {});
@@ -235,7 +209,7 @@ test('a refusal goes to the subscription, else to the connection, else to the pa
 test('a refused channel is tried again by the next one who wants it', async () => {
   let refusals = 0;
   const once = (command) => (refusals++ ? [{ ...command, type: 'subscribed' }] : forbid(command));
-  await otherServer({ answers: { subscribe: once } });
+  await serve({ answers: { subscribe: once } });
   await connected();
   await page.run(async () => {
     window.order = [];
@@ -253,7 +227,7 @@ test('a command that came too fast is sent again, and nobody is troubled', async
     refusals++
       ? [{ type: 'subscribed', id, channel }]
       : [{ type: 'error', id, code: 'rate_limited', message: 'too fast', channel }];
-  await otherServer({ answers: { subscribe: slow } });
+  await serve({ answers: { subscribe: slow } });
   await connected();
   await page.run(() => window.listen('a').then(() => {}));
   assert.deepEqual(await page.run(() => window.errors), []);
@@ -268,7 +242,7 @@ test('what comes too late for a channel that was left does not harm the one that
           { type: 'error', id, code: 'rate_limited', message: 'too fast', channel },
           { type: 'message', data: 'refused' },
         ];
-  await otherServer({ answers: { subscribe: slow } });
+  await serve({ answers: { subscribe: slow } });
   const connection = await connected();
   await page.run(() => void (window.first = window.rt.subscribe('a', () => {})));
   await page.until(() => window.messages.length);
@@ -300,7 +274,7 @@ test('more commands than a server takes at once are sent one by one', async () =
 
 test('a register that is refused as a whole fails each of its channels', async () => {
   const refuse = ({ id }) => [{ type: 'error', id, code: 'limit_exceeded', message: 'too many channels' }];
-  await otherServer({ answers: { register: refuse } });
+  await serve({ answers: { register: refuse } });
   await connected();
   const codes = await page.run(async () => {
     const failed = (channel) => window.listen(channel).catch((error) => error.code);

@@ -1,38 +1,14 @@
 /** Who a page is: tokens on the wire, where they come from, and what becomes of them. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { FakeServer } from './fake-server.mjs';
+import { test } from 'node:test';
 import { FakeStore } from './fake-store.mjs';
-import { Site, reaches } from './site.mjs';
+import { QUICK, page, serve, server, site } from './scene.mjs';
+import { reaches } from './site.mjs';
 import { connectWith, tokenOf, userOf } from './tokens.mjs';
-import { openBrowser } from './webdriver.mjs';
 
-const QUICK = { backoff: { min: 10, max: 50 } };
 const [A, B, C] = [1, 2, 3].map((n) => tokenOf('u7', { n }));
 
-let browser, site, server, page;
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  server = await new FakeServer().start();
-  page = await browser.open(site.url);
-});
-afterEach(async () => {
-  await page.close();
-  await server.stop();
-});
-
-async function otherServer(answers) {
-  await server.stop();
-  server = await new FakeServer({ answers }).start();
-}
+const answering = (answers) => serve({ answers });
 
 /** Connects the page, subscribed to `a`; resolves with the server's end. */
 async function connected(settings) {
@@ -49,7 +25,7 @@ const user = (name) => page.until((wanted) => window.rt.user === wanted, name);
 const shown = async (connection) => (await connection.next()).token;
 
 test('a token is shown before everything else, and nothing waits for the answer', async () => {
-  await otherServer({ connect: () => [] });
+  await answering({ connect: () => [] });
   const connection = await connected({ token: A });
   assert.deepEqual(await connection.next(), { type: 'connect', id: 'connect', token: A });
   assert.deepEqual(await connection.next(), { type: 'subscribe', channel: 'a', id: 1 });
@@ -143,7 +119,7 @@ test('a good token is shown again after a reconnect, without asking for another 
 });
 
 test('one that has ended meanwhile is not', async () => {
-  await otherServer({ connect: ({ id }) => [{ type: 'connected', id, user: 'u7', expires: 1 }] });
+  await answering({ connect: ({ id }) => [{ type: 'connected', id, user: 'u7', expires: 1 }] });
   const first = await connected({ answers: [A, B] });
   await user('u7');
   first.destroy();
@@ -179,10 +155,7 @@ test('one that comes when the connection is gone is for the next one', async () 
   await user('u7');
   first.send({ type: 'token_expiring', in: 30 });
   await page.until(() => window.bring);
-  const { port } = server;
-  await server.stop();
-  server = Object.assign(new FakeServer({ greet: false }), { port });
-  await server.start();
+  await serve({ greet: false }, server.port);
   const second = await server.accept();
   await page.run((token) => window.bring(token), B);
   second.send({ type: 'welcome', connection: 'c2', version: 1, ping: 25 });
@@ -193,7 +166,7 @@ test('one that comes when the connection is gone is for the next one', async () 
 
 test('a refused one leaves the connection as it is', async () => {
   const refused = (id) => ({ type: 'error', id, code: 'token_invalid', message: 'm' });
-  await otherServer({
+  await answering({
     connect: ({ id, token }) => [token === B ? refused(id) : { type: 'connected', id, user: 'u7', expires: null }],
   });
   const connection = await connected({ answers: [A, B, C] });
@@ -254,7 +227,7 @@ function refuse(connection, code, number, reconnect) {
 }
 
 test('a new token that is refused is the end', async () => {
-  await otherServer({ connect: () => [] });
+  await answering({ connect: () => [] });
   const connection = await connected({ answers: [A, B] });
   refuse(connection, 'token_invalid', 4001, false);
   await reaches(page, 'closed');
@@ -262,7 +235,7 @@ test('a new token that is refused is the end', async () => {
 });
 
 test('so is a token without a function', async () => {
-  await otherServer({ connect: () => [] });
+  await answering({ connect: () => [] });
   refuse(await connected({ token: A }), 'token_invalid', 4001, false);
   await reaches(page, 'closed');
   assert.deepEqual(await errors(), ['token_invalid']);
@@ -280,7 +253,7 @@ for (const [code, number, reconnect] of [
             { type: 'disconnect', code: number, reason: 'r', reconnect },
           ]
         : [{ type: 'connected', id, user: userOf(token), expires: null }];
-    await otherServer({ connect });
+    await answering({ connect });
     const first = await connected({ answers: [A, B] });
     await user('u7');
     first.destroy();
@@ -300,7 +273,7 @@ test('a token that the server cannot look at yet is shown again, here or on the 
     ],
     ({ id }) => [{ type: 'connected', id, user: 'u7', expires: null }],
   ];
-  await otherServer({ connect: (command) => answers.shift()(command) });
+  await answering({ connect: (command) => answers.shift()(command) });
   const first = await connected({ answers: [A, B] });
   assert.deepEqual([await shown(first), (await first.next()).type, await shown(first)], [A, 'subscribe', A]);
   assert.equal(await shown(await server.accept()), A);
@@ -309,7 +282,7 @@ test('a token that the server cannot look at yet is shown again, here or on the 
 });
 
 test('new tokens that have always expired already are told', async () => {
-  await otherServer({ connect: () => [] });
+  await answering({ connect: () => [] });
   refuse(await connected({ answers: [A, B] }), 'token_expired', 4004, true);
   assert.equal(await shown(await server.accept()), B);
   assert.deepEqual(await errors(), ['token_expired']);
@@ -354,7 +327,7 @@ test('messages to the user go on where that user was, and not where another one 
     ...store.answers.register({ userId: userOf(token), user_since, previous, channels: [] }, connection),
     { type: 'connected', id, user: userOf(token), expires: null },
   ];
-  await otherServer({ ...store.answers, connect });
+  await answering({ ...store.answers, connect });
   const send = (name, ...data) => data.forEach((value) => store.publish({ user: name }, value));
   const brought = (...data) =>
     page.until((text) => JSON.stringify(window.messages.map(([value]) => value)) === text, JSON.stringify(data));
