@@ -248,7 +248,7 @@ impl Reloader {
         self.0.reloaded.notify_one();
         for shard in &self.0.shards {
             // A shard that has ended has no connections.
-            let _ = shard.send(Order::RenewGrants);
+            let _ = shard.send(Order::Renew);
         }
         if let (Some(tls), Some(cert), Some(key)) = (&self.0.tls, &config.tls_cert, &config.tls_key) {
             // Read once more, since it may have been exchanged since the configuration was read.

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use realtime_protocol::UserId;
+
 use crate::config::Config;
 use crate::grant::{Grant, Grants};
 use crate::hub::StreamName;
 use crate::limits::Limits;
 use crate::origin::OriginPolicy;
 use crate::rules::{Rules, StreamRule};
-use crate::token::{Claims, Refused, Revocations, Verifier};
+use crate::token::{Claims, Proof, Refused, Revocations, Verifier};
 
 /// The rules in force.
 pub struct Policy {
@@ -111,6 +113,16 @@ impl Policy {
             StreamName::Channel(channel) => self.rules.stream(channel),
             StreamName::User(_) => self.users,
         }
+    }
+
+    /// Whether a token of this user counts no more, though its time is not over.
+    pub fn is_void(&self, user: &UserId, proof: Proof) -> bool {
+        self.tokens.as_ref().is_none_or(|tokens| tokens.is_void(user, proof))
+    }
+
+    /// Whether tokens that were proved so are still verified by the same key.
+    pub fn has_key(&self, proof: Proof) -> bool {
+        self.tokens.as_ref().is_some_and(|tokens| tokens.has_key(proof))
     }
 
     /// What a token grants at `now`, seconds since 1970.

@@ -15,16 +15,17 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Validation, errors::ErrorKind};
+use realtime_protocol::UserId;
 use realtime_protocol::token::MAX_TOKEN;
 use serde::Deserialize;
 
 use self::claims::RawClaims;
 use self::jwks::Remote;
 
-pub use self::claims::{Claims, Info, Scope};
+pub use self::claims::{Claims, Info, Proof, Scope};
 pub(crate) use self::jwks::keep_fresh;
 pub use self::jwks::{JwksUrl, JwksUrlError, fetch};
-pub use self::key::{Algorithm, KeyError, Secret, TokenKey};
+pub use self::key::{Algorithm, KeyError, KeyPrint, Secret, TokenKey};
 pub use self::refused::Refused;
 pub use self::revoked::Revocations;
 
@@ -112,20 +113,29 @@ impl Verifier {
         self.config.required
     }
 
-    /// Whether tokens of this user that were issued at `issued` are revoked.
-    pub fn is_revoked(&self, claims: &Claims) -> bool {
-        self.revocations.cover(&claims.user, claims.issued)
+    /// Whether a token counts no more: its user's were revoked, or its key was taken out of the configuration.
+    pub fn is_void(&self, user: &UserId, proof: Proof) -> bool {
+        self.revocations.cover(user, proof.issued) || !self.has_key(proof)
+    }
+
+    /// Whether the key that signed a token is still in the configuration. The issuer may leave a key out of its JWK set
+    /// while tokens that it signed are good; what is known of the set is only that there is one.
+    pub fn has_key(&self, proof: Proof) -> bool {
+        match proof.key {
+            Some(_) => self.config.keys.iter().any(|key| key.print() == proof.key),
+            None => self.remote.is_some(),
+        }
     }
 
     /// What a token says, if all of it holds at `now` (Unix seconds).
     pub fn verify(&self, token: &str, now: u64) -> Result<Claims, Refused> {
-        let raw = self.signed(token)?;
-        let claims = raw.check(now, self.config.audience.as_deref(), self.config.max_ttl)?;
-        if self.is_revoked(&claims) { Err(Refused::Revoked) } else { Ok(claims) }
+        let (raw, key) = self.signed(token)?;
+        let claims = raw.check(key, now, self.config.audience.as_deref(), self.config.max_ttl)?;
+        if self.revocations.cover(&claims.user, claims.proof.issued) { Err(Refused::Revoked) } else { Ok(claims) }
     }
 
-    /// The claims, once the signature is known to be right.
-    fn signed(&self, token: &str) -> Result<RawClaims, Refused> {
+    /// The claims, once the signature is known to be right, and by which key it is.
+    fn signed(&self, token: &str) -> Result<(RawClaims, Option<KeyPrint>), Refused> {
         if token.len() > MAX_TOKEN {
             return Err(Refused::TooLong);
         }
@@ -146,7 +156,7 @@ impl Verifier {
         let mut refused = None;
         for key in all.filter(fits) {
             match decode(token, key, expected) {
-                Ok(claims) => return Ok(claims),
+                Ok(claims) => return Ok((claims, key.print())),
                 Err(error) => refused = Some(error),
             }
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use realtime_server::config::Config;
 use realtime_server::rules::{Access, ChannelRule, Pattern, PresenceRule, StreamRule};
-use realtime_server::token::TokenConfig;
+use realtime_server::token::{TokenConfig, TokenKey};
 use serde_json::{Value, json};
 
-use support::token::{connect, ending_in, now, token, with_tokens};
+use support::token::{SECRET, connect, ending_in, now, signed, token, with_tokens};
 use support::{Client, TestServer, config, rule, start};
 
 fn signed_in(server: &TestServer, claims: Value) -> Client {
@@ -235,6 +235,34 @@ fn a_reload_takes_keys_over_for_what_is_shown_from_then_on() {
     server.server.as_ref().unwrap().reload(&Config { tokens, ..with_tokens() });
     assert_eq!(client.ask(&connect(&token(json!({}))))["code"], "token_invalid");
     assert_eq!(client.ask(&connect(&token(json!({"aud": "shop"}))))["type"], "connected");
+}
+
+#[test]
+fn a_key_that_is_taken_away_takes_what_was_let_in_by_it() {
+    const OTHER: &str = "another secret of at least 32 bytes";
+    let first = config();
+    let keys = |secrets: &[&str]| {
+        let keys = secrets.iter().map(|secret| TokenKey::from_secret(None, secret.as_bytes()).unwrap());
+        Config { tokens: TokenConfig { keys: keys.collect(), ..TokenConfig::default() }, ..first.clone() }
+    };
+    let server = start(keys(&[SECRET, OTHER]));
+    let mut gone = signed_in(&server, json!({"sub": "u7"}));
+    let mut stays = server.client();
+    let by_other = |claims| signed(OTHER, claims);
+    assert_eq!(stays.ask(&connect(&by_other(json!({"sub": "u8"}))))["type"], "connected");
+    for (channel, secret) in [("private-a", SECRET), ("private-b", OTHER)] {
+        let one = signed(secret, json!({"sub": "u8", "channel": channel}));
+        assert_eq!(subscribe(&mut stays, channel, Some(&one))["type"], "subscribed");
+    }
+    server.server.as_ref().unwrap().reload(&keys(&[OTHER]));
+    let (told, close) = gone.closed();
+    assert_eq!((&told[0]["reason"], &told[0]["reconnect"]), (&json!("token revoked"), &json!(true)));
+    assert_eq!(u16::from(close.unwrap().code), 4004);
+    let ended = stays.json();
+    assert_eq!((&ended["type"], &ended["channel"]), (&json!("unsubscribed"), &json!("private-a")));
+    assert_eq!(server.publisher().publish("private-b", &json!(1)), 1);
+    assert_eq!(stays.json()["data"], 1);
+    assert_eq!(server.client().ask(&connect(&token(json!({}))))["code"], "token_invalid");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub fn token(input: &[u8]) {
     let token = format!("{message}.{signature}");
     match VERIFIER.verify(&token, NOW) {
         Ok(said) => {
-            assert!(said.expires + 10 > NOW && said.issued <= NOW + 10, "out of time: {said:?}");
+            assert!(said.expires + 10 > NOW && said.proof.issued <= NOW + 10, "out of time: {said:?}");
             let header: serde_json::Value = serde_json::from_str(header).unwrap_or_default();
             assert_eq!(header["alg"], "HS256", "another algorithm: {header}");
             assert!(VERIFIER.verify(&token[..token.len() - 1], NOW).is_err(), "a cut signature is good");

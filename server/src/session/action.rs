@@ -9,7 +9,7 @@ use realtime_protocol::{
 use crate::grant::Grant;
 use crate::hub::Who;
 use crate::rules::Verb;
-use crate::token::Claims;
+use crate::token::{Claims, Proof};
 
 /// Who a connection is, as the front found out.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub enum Action<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// `iat`.
-    pub issued: u64,
+    pub proof: Proof,
     /// `exp`.
     pub expires: u64,
 }

@@ -10,12 +10,17 @@ use super::tokens::{ChannelToken, ConnectionToken, Due, Term};
 use super::{Act, Action, Now, Session, Validity};
 use crate::hub::Who;
 use crate::policy::Policy;
-use crate::token::{Claims, Refused, Scope, Verifier};
+use crate::token::{Claims, Proof, Refused, Scope, Verifier};
 
 impl Session {
-    /// When the token was made by which the connection has its user.
-    pub fn issued(&self) -> Option<u64> {
-        self.token.as_ref().map(|token| token.issued)
+    /// What may take back the token by which the connection has its user.
+    pub fn proof(&self) -> Option<Proof> {
+        self.token.as_ref().map(|token| token.proof)
+    }
+
+    /// Whether one of its tokens is void.
+    pub fn holds(&self, is_void: &dyn Fn(Proof) -> bool) -> bool {
+        self.proof().into_iter().chain(self.channel_tokens.iter().map(|token| token.proof)).any(is_void)
     }
 
     /// Begins, with what the token says that came with the request. Who needs a token and has shown none has `patience`.
@@ -79,10 +84,9 @@ impl Session {
         }
     }
 
-    /// Tokens of its user that were made up to `before` count no more. The connection has its user by a newer one.
-    pub fn on_revoked(&mut self, before: u64, policy: &Policy, act: Act<'_, '_>) {
-        let is_revoked = |token: &ChannelToken| token.issued <= before;
-        let revoked = self.channel_tokens.iter().filter(|token| is_revoked(token));
+    /// Tokens for channels that are `void` count no more. The one by which the connection has its user is not among them.
+    pub fn on_revoked(&mut self, is_void: impl Fn(Proof) -> bool, policy: &Policy, act: Act<'_, '_>) {
+        let revoked = self.channel_tokens.iter().filter(|token| is_void(token.proof));
         let revoked: Vec<_> = revoked.map(|token| token.channel.clone()).collect();
         for channel in revoked {
             self.forget_token(&channel);
@@ -125,7 +129,7 @@ impl Session {
         shown: Shown,
         act: Act<'_, 'a>,
     ) -> Result<(), (CommandError, CloseCode)> {
-        let Claims { user, issued, expires, info, scope } = claims;
+        let Claims { user, proof, expires, info, scope } = claims;
         let channels = match scope {
             Scope::Connection(channels) => channels,
             Scope::Channel(channel) => return Err(Refused::ForChannel(channel).into_error_and_code()),
@@ -136,9 +140,9 @@ impl Session {
         self.user = Some(user.clone());
         self.connect_by = None;
         let term = Term::new(now.unix, expires);
-        let before = self.token.replace(Box::new(ConnectionToken { term, expires, issued, channels }));
+        let before = self.token.replace(Box::new(ConnectionToken { term, expires, proof, channels }));
         let Shown { id, since, previous } = shown;
-        let token = Some(Validity { issued, expires });
+        let token = Some(Validity { proof, expires });
         act(Action::Identify { id, who: Who { user, info }, token, since, previous });
         if before.is_some() {
             act(Action::Review);
@@ -155,19 +159,19 @@ impl Session {
         policy: &Policy,
     ) -> Result<(), CommandError> {
         let verified = policy.verify(&token.0, now.unix);
-        let checked = verified.and_then(|Claims { user, issued, expires, scope, .. }| match scope {
+        let checked = verified.and_then(|Claims { user, proof, expires, scope, .. }| match scope {
             Scope::Connection(_) => Err(Refused::ForConnection),
             Scope::Channel(other) if other != *channel => Err(Refused::OtherChannel(other)),
             Scope::Channel(_) if self.user.as_ref() != Some(&user) => Err(Refused::OtherUser(user)),
-            Scope::Channel(_) => Ok((issued, expires)),
+            Scope::Channel(_) => Ok((proof, expires)),
         });
-        let (issued, expires) = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
+        let (proof, expires) = checked.map_err(|refused| refused.into_error().about(channel.as_str()))?;
         let term = Term::new(now.unix, expires);
         let most = policy.max_channels;
         if let Some(known) = self.channel_tokens.iter_mut().find(|known| known.channel == *channel) {
-            (known.term, known.issued) = (term, issued);
+            (known.term, known.proof) = (term, proof);
         } else if self.channel_tokens.len() < most {
-            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term, issued });
+            self.channel_tokens.push(ChannelToken { channel: channel.clone(), term, proof });
         } else {
             return Err(too_many_channels(channel, most));
         }
@@ -192,7 +196,7 @@ impl Session {
         act: Act<'_, 'a>,
     ) -> Result<(), CommandError> {
         let Shown { id, since, previous } = shown;
-        let token = self.token.as_ref().map(|token| Validity { issued: token.issued, expires: token.expires });
+        let token = self.token.as_ref().map(|token| Validity { proof: token.proof, expires: token.expires });
         if token.is_none() && !policy.insecure_identity {
             act(Action::Reply(push::connected(id.as_ref(), None, None)));
             return Ok(());

@@ -3,7 +3,7 @@
 use realtime_protocol::{ChannelName, UserId};
 
 use crate::rules::Pattern;
-use crate::token::SKEW;
+use crate::token::{Proof, SKEW};
 
 /// A time limit that is announced before it comes.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +64,8 @@ pub(super) struct ConnectionToken {
     pub(super) term: Term,
     /// `exp` as the client knows it.
     pub(super) expires: u64,
-    /// When the token was made, Unix seconds.
-    pub(super) issued: u64,
+    /// What may take it back before.
+    pub(super) proof: Proof,
     /// What may be subscribed to without more.
     pub(super) channels: Box<[Pattern]>,
 }
@@ -85,8 +85,8 @@ impl ConnectionToken {
 pub(super) struct ChannelToken {
     pub(super) channel: ChannelName,
     pub(super) term: Term,
-    /// When it was made, Unix seconds.
-    pub(super) issued: u64,
+    /// What may take it back before.
+    pub(super) proof: Proof,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::hub::{Measure, Stream, StreamName};
 use crate::policy::Policy;
 use crate::publisher;
 use crate::session::{Action, Now, Session, too_many_channels};
-use crate::token::Claims;
+use crate::token::{Claims, Proof};
 use crate::ws;
 
 /// Most questions of one client that wait for answers from the disk.
@@ -135,9 +135,9 @@ impl Shard {
                         replies.text(&push::subscribed(id.as_ref(), push::Of::User, standing, None));
                     }
                 }
-                // A revocation between the token's check and now has not reached this connection.
-                let is_revoked = token.is_some_and(|token| self.shared.revocations.cover(&who.user, token.issued));
-                if is_revoked {
+                // A revocation or reload between the token's check and now has not reached this connection.
+                let policy = self.shared.policy.load();
+                if token.is_some_and(|token| policy.is_void(&who.user, token.proof)) {
                     outcome.end = Some(End::Revoked);
                 }
             }
@@ -225,18 +225,25 @@ impl Shard {
                     self.settle(&connection, replies, None);
                 }
                 Measure::Revoke { before } => {
-                    let Peer::Client(session) = &connection.peer else { continue };
-                    let is_meant = session.borrow().issued().is_some_and(|issued| issued <= *before);
-                    if is_meant {
-                        self.close_with(&connection, CloseCode::TokenExpired, Some(REVOKED), None);
-                    } else {
-                        self.in_session(&connection, session, |session, _, policy, act| {
-                            session.on_revoked(*before, policy, act);
-                        });
-                    }
+                    self.take_back(&connection, &|proof| proof.issued <= *before, None);
                 }
             }
         }
+    }
+
+    /// Tokens that are void count no more: who is there by one is closed, and told to come back `after` ms.
+    pub(super) fn take_back(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        is_void: &dyn Fn(Proof) -> bool,
+        after: Option<u64>,
+    ) {
+        let Peer::Client(session) = &connection.peer else { return };
+        let is_meant = session.borrow().proof().is_some_and(is_void);
+        if is_meant {
+            return self.close_with(connection, CloseCode::TokenExpired, Some(REVOKED), after);
+        }
+        self.in_session(connection, session, |session, _, policy, act| session.on_revoked(is_void, policy, act));
     }
 
     /// Closes a connection because a publisher wants it so.

@@ -21,6 +21,7 @@ use crate::gate::Admission;
 use crate::grant::Grant;
 use crate::hub::Who;
 use crate::session::Session;
+use crate::token::Proof;
 use crate::ws::Decoder;
 
 /// Who is at the other end.
@@ -232,6 +233,11 @@ impl Connection {
             Peer::Echo => None,
             Peer::Publisher { grant, .. } => Some(grant.borrow().clone()),
         }
+    }
+
+    /// Whether it has shown a token that is void.
+    pub fn holds(&self, is_void: &dyn Fn(Proof) -> bool) -> bool {
+        matches!(&self.peer, Peer::Client(session) if session.borrow().holds(is_void))
     }
 
     /// What it may publish has changed.

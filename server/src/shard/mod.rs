@@ -6,7 +6,7 @@ mod channel;
 mod command;
 mod connection;
 mod fanout;
-mod grants;
+mod keys;
 mod outbox;
 mod read;
 mod round;
@@ -73,7 +73,7 @@ pub enum Order {
     /// A new connection.
     Adopt(Box<Arrival>),
     /// The policy is another one: see whose key is gone.
-    RenewGrants,
+    Renew,
     /// Close all connections and end.
     Stop,
 }
@@ -142,7 +142,7 @@ impl Shard {
             loop {
                 match orders.recv().await {
                     Some(Order::Adopt(arrival)) => shard.adopt(*arrival),
-                    Some(Order::RenewGrants) => shard.renew_grants(),
+                    Some(Order::Renew) => shard.renew(),
                     Some(Order::Stop) | None => break shard.stop().await,
                 }
             }
@@ -462,14 +462,18 @@ impl Shard {
         self.on_session_time(connection);
     }
 
+    /// After how many ms one of `count` clients that are sent away comes back: spread over `drain_time`, so that no server is
+    /// stormed.
+    fn spread(&self, at: usize, count: usize) -> u64 {
+        let time = u64::try_from(self.config.drain_time.as_millis()).unwrap_or(0);
+        at as u64 * time / count as u64
+    }
+
     /// Tells everybody that the server goes away, and waits until they are gone or the time is over.
     async fn stop(self: &Rc<Self>) {
-        // Clients come back spread over this time, so that the next server is not stormed.
-        let spread = u64::try_from(self.config.drain_time.as_millis()).unwrap_or(0);
         let all: Vec<_> = self.connections.borrow().iter().map(|(_, c)| c.clone()).collect();
         for (at, connection) in all.iter().enumerate() {
-            let after = at as u64 * spread / all.len() as u64;
-            self.close_with(connection, CloseCode::GoingAway, None, Some(after));
+            self.close_with(connection, CloseCode::GoingAway, None, Some(self.spread(at, all.len())));
             if at % 256 == 255 {
                 tokio::task::yield_now().await;
             }

@@ -8,7 +8,7 @@ use realtime_protocol::{ChannelName, UserId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Refused, SKEW, shortened};
+use super::{KeyPrint, Refused, SKEW, shortened};
 use crate::rules::Pattern;
 
 /// What members of presence channels see of a user beside the id: any JSON.
@@ -17,13 +17,22 @@ pub type Info = Arc<RawValue>;
 /// Seconds since 1970 that no clock will show: JavaScript's largest safe integer.
 const MAX_TIME: f64 = 9_007_199_254_740_991.0;
 
+/// What may take a token back before it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// When the token was made (`iat`), Unix seconds.
+    pub issued: u64,
+    /// The key that signed it; `None`: one of a JWK set.
+    pub key: Option<KeyPrint>,
+}
+
 /// What a token says, checked.
 #[derive(Clone, Debug)]
 pub struct Claims {
     /// Whose it is (`sub`).
     pub user: UserId,
-    /// When it was made (`iat`), Unix seconds.
-    pub issued: u64,
+    /// When it was made, and by which key.
+    pub proof: Proof,
     /// When it ends (`exp`), Unix seconds; it is accepted for [`SKEW`] longer.
     pub expires: u64,
     /// What others see of the user.
@@ -89,7 +98,14 @@ fn seconds(time: Option<f64>, claim: &'static str) -> Result<Option<u64>, Refuse
 }
 
 impl RawClaims {
-    pub(super) fn check(self, now: u64, audience: Option<&str>, max_ttl: Duration) -> Result<Claims, Refused> {
+    /// What a token that `key` signed says, if all of it makes sense at `now`.
+    pub(super) fn check(
+        self,
+        key: Option<KeyPrint>,
+        now: u64,
+        audience: Option<&str>,
+        max_ttl: Duration,
+    ) -> Result<Claims, Refused> {
         let user = match self.sub.ok_or(Refused::Missing("sub"))? {
             Subject::Text(text) => UserId::parse(&text),
             Subject::Number(number) => UserId::parse(&number.to_string()),
@@ -128,7 +144,7 @@ impl RawClaims {
             (Some(channel), None) => Scope::Channel(ChannelName::parse(&channel).map_err(Refused::Channel)?),
             (None, channels) => Scope::Connection(patterns(&channels.unwrap_or_default())?),
         };
-        Ok(Claims { user, issued, expires, info: info.map(Info::from), scope })
+        Ok(Claims { user, proof: Proof { issued, key }, expires, info: info.map(Info::from), scope })
     }
 }
 

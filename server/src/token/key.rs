@@ -5,6 +5,7 @@ use std::path::Path;
 
 use jsonwebtoken::DecodingKey;
 use realtime_protocol::token::MIN_SECRET;
+use sha2::{Digest, Sha256};
 
 /// How tokens are signed (RFC 7518 §3, RFC 8037 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +68,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Tells a key of the configuration from others, after a reload, too: a part of its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPrint(u64);
+
+impl KeyPrint {
+    fn of(key: &[u8]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(key));
+        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
 /// One key. Its debug output shows its name only.
 #[derive(Clone)]
 pub struct TokenKey {
     kid: Option<String>,
+    /// `None`: it is from a JWK set, whose keys the issuer changes.
+    print: Option<KeyPrint>,
     decoding: DecodingKey,
     /// The same, for making tokens on the command line.
     secret: Option<Box<[u8]>>,
@@ -124,7 +138,8 @@ impl TokenKey {
         if secret.len() < MIN_SECRET {
             return Err(KeyError::Short { found: secret.len() });
         }
-        Ok(Self { kid, decoding: DecodingKey::from_secret(secret), secret: Some(secret.into()) })
+        let (print, decoding) = (Some(KeyPrint::of(secret)), DecodingKey::from_secret(secret));
+        Ok(Self { kid, print, decoding, secret: Some(secret.into()) })
     }
 
     /// A key for `algorithm` from a file: a secret, around which blanks do not count, or a public key in PEM.
@@ -146,12 +161,12 @@ impl TokenKey {
             Algorithm::EdDsa => DecodingKey::from_ed_pem(pem),
         };
         let decoding = decoding.map_err(|_| KeyError::NoKey(algorithm))?;
-        Ok(Self { kid, decoding, secret: None })
+        Ok(Self { kid, print: Some(KeyPrint::of(pem)), decoding, secret: None })
     }
 
     /// A key of a JWK set.
     pub(super) fn from_jwk(kid: Option<String>, decoding: DecodingKey) -> Self {
-        Self { kid, decoding, secret: None }
+        Self { kid, print: None, decoding, secret: None }
     }
 
     /// Its name in tokens.
@@ -162,6 +177,11 @@ impl TokenKey {
     /// The secret, when it is one.
     pub fn secret(&self) -> Option<&[u8]> {
         self.secret.as_deref()
+    }
+
+    /// What tells it from others, if it is from the configuration.
+    pub(super) fn print(&self) -> Option<KeyPrint> {
+        self.print
     }
 
     pub(super) fn decoding(&self) -> &DecodingKey {

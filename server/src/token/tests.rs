@@ -63,7 +63,7 @@ fn accepted(changes: &Value) -> Claims {
 #[test]
 fn a_token_says_whose_it_is_and_what_for() {
     let said = accepted(&json!({"info": {"name": "Ana"}, "channels": ["user:u7", "orders.*"]}));
-    assert_eq!((said.user.as_str(), said.issued, said.expires), ("u7", NOW, NOW + 100));
+    assert_eq!((said.user.as_str(), said.proof.issued, said.expires), ("u7", NOW, NOW + 100));
     assert_eq!(said.info.unwrap().get(), "{\"name\":\"Ana\"}");
     let patterns = ["user:u7", "orders.*"].map(|text| Pattern::parse(text).unwrap());
     assert_eq!(said.scope, Scope::Connection(patterns.into()));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::config;
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Verifies what [`token`] makes.
 pub fn with_tokens() -> Config {
@@ -22,13 +22,18 @@ pub fn now() -> u64 {
 }
 
 /// A token with these claims, beside a user and an hour's time.
-#[allow(clippy::needless_pass_by_value, reason = "tests write the claims where they call it")]
 pub fn token(claims: Value) -> String {
+    signed(SECRET, claims)
+}
+
+/// The same, signed with any secret.
+#[allow(clippy::needless_pass_by_value, reason = "tests write the claims where they call it")]
+pub fn signed(secret: &str, claims: Value) -> String {
     let mut all = json!({"sub": "u7", "iat": now(), "exp": now() + 3600});
     for (name, value) in claims.as_object().unwrap() {
         all[name] = value.clone();
     }
-    encode(&Header::default(), &all, &EncodingKey::from_secret(SECRET.as_bytes())).unwrap()
+    encode(&Header::default(), &all, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
 }
 
 /// A token of this user that is valid, or a little longer than that, for so many seconds.

@@ -1,4 +1,4 @@
-//! Publisher keys that change while connections are open.
+//! Keys that change while connections are open.
 
 use std::rc::Rc;
 
@@ -10,9 +10,14 @@ use super::connection::{Connection, Peer};
 use crate::grant::Grant;
 
 impl Shard {
-    /// Keys have changed. Who has published by one that is gone is closed, since a key is taken away because it is in
-    /// wrong hands; the others may do from now on what their keys allow now.
-    pub(super) fn renew_grants(self: &Rc<Self>) {
+    /// Keys have changed, of publishers or of tokens. Who is there by one that is gone is closed, since a key is taken away
+    /// because it is in wrong hands; the others may do from now on what their keys allow now.
+    pub(super) fn renew(self: &Rc<Self>) {
+        self.renew_grants();
+        self.renew_tokens();
+    }
+
+    fn renew_grants(self: &Rc<Self>) {
         let publishers: Vec<_> =
             self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.publishes()).cloned().collect();
         let closed = publishers.iter().filter(|connection| !self.renew_grant(connection)).count();
@@ -21,7 +26,20 @@ impl Shard {
         }
     }
 
-    /// The same for one connection; whether it stays.
+    fn renew_tokens(self: &Rc<Self>) {
+        let policy = self.shared.policy.load();
+        let is_void = |proof| !policy.has_key(proof);
+        let holders: Vec<_> =
+            self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.holds(&is_void)).cloned().collect();
+        for (at, connection) in holders.iter().enumerate() {
+            self.take_back(connection, &is_void, Some(self.spread(at, holders.len())));
+        }
+        if !holders.is_empty() {
+            info!(connections = holders.len(), "took back tokens whose key is no longer in the configuration");
+        }
+    }
+
+    /// The grant of one connection; whether it stays.
     pub(super) fn renew_grant(self: &Rc<Self>, connection: &Rc<Connection>) -> bool {
         let Some(held) = connection.grant() else { return true };
         match self.shared.policy.load().grants.renewed(&held) {
