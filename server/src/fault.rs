@@ -4,17 +4,17 @@
 /// A moment at which a crash or a pause is interesting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// Retries are found and offsets given out; nothing is written.
+    /// A group's retries are found and its offsets given out; nothing is written.
     AfterDedup,
-    /// Half of a group is in the transaction.
+    /// Half of the group is in the transaction.
     MidTransaction,
-    /// All of a group is written, nothing synced.
+    /// All of it is written, nothing synced.
     BeforeSync,
-    /// All of a group is synced.
+    /// All of it is synced.
     AfterSync,
     /// One shard has a publication in its inbox, and the next one not yet.
     BetweenInboxes,
-    /// A publication is in every inbox, and nobody was told.
+    /// A publication or group is visible, and no publisher was told.
     BeforeAck,
     /// The kernel has taken a part of a frame.
     MidFrame,

@@ -1,15 +1,12 @@
 //! What the rest of the process hands to a shard.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::backlog::Backlog;
 use crate::directory::Place;
 use crate::hub::{Measure, Publication, Stream};
-
-/// Bytes of publications waiting for one shard above which publishers are not read.
-const HIGH_WATER: usize = 16 * 1024 * 1024;
 
 /// About what a measure against connections occupies while it waits, bytes.
 pub const MEASURE_SIZE: usize = 256;
@@ -75,16 +72,15 @@ impl Item {
 #[derive(Default)]
 pub struct Inbox {
     items: Mutex<Vec<Item>>,
-    bytes: AtomicUsize,
+    backlog: Backlog,
     filled: Notify,
-    drained: Notify,
 }
 
 impl Inbox {
     /// Adds an item; returns whether the shard must be woken, which the caller does once it holds no lock.
     #[must_use]
     pub fn push(&self, item: Item) -> bool {
-        self.bytes.fetch_add(item.size(), Ordering::Relaxed);
+        self.backlog.add(item.size());
         let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
         items.push(item);
         items.len() == 1
@@ -124,23 +120,11 @@ impl Inbox {
 
     /// Says that so many bytes of what was taken are delivered.
     pub fn delivered(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before > HIGH_WATER && before - bytes <= HIGH_WATER {
-            self.drained.notify_waiters();
-        }
+        self.backlog.remove(bytes);
     }
 
     /// Waits until the queue is below the high-water mark.
     pub async fn admission(&self) {
-        while self.bytes.load(Ordering::Relaxed) > HIGH_WATER {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            // Registers before the second look, so that a drain between the two is not missed.
-            drained.as_mut().enable();
-            if self.bytes.load(Ordering::Relaxed) <= HIGH_WATER {
-                return;
-            }
-            drained.await;
-        }
+        self.backlog.admission().await;
     }
 }

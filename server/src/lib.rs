@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
 //! The realtime server as a library: [`run`] is the one front door, for `main` and for tests.
 
+mod backlog;
 pub mod config;
 mod directory;
 mod durable;

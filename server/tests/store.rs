@@ -106,7 +106,7 @@ fn hold(disk: &Arc<Disk>, running: &Running) -> impl FnOnce() {
     let (reached, at_point) = channel();
     let released = std::sync::Mutex::new(Some(released));
     disk.at_points(move |point| {
-        if point == Point::BeforeAcks
+        if point == Point::BeforeAck
             && let Some(released) = released.lock().unwrap().take()
         {
             reached.send(()).unwrap();

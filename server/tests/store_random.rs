@@ -16,7 +16,7 @@ use store_support::{Running, Shown, TTL, key, options, run, stream, text};
 
 const SYNCS: [Sync; 2] = [Sync::Always, Sync::Interval(Duration::from_secs(3600))];
 const POINTS: [Point; 5] =
-    [Point::AfterDedup, Point::MidTransaction, Point::BeforeSync, Point::AfterSync, Point::BeforeAcks];
+    [Point::AfterDedup, Point::MidTransaction, Point::BeforeSync, Point::AfterSync, Point::BeforeAck];
 const SIZES: [usize; 3] = [4, 8, 1000];
 /// Of streams that have one: shorter than that of the keys, so that keys outlive streams.
 const STREAM_TTL: Duration = Duration::from_secs(100);

@@ -9,21 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::fault;
-
-/// A moment at which a crash is interesting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// The group's retries are found and its offsets given out; nothing is written.
-    AfterDedup,
-    /// Half of the group is in the transaction.
-    MidTransaction,
-    /// All is written, nothing synced.
-    BeforeSync,
-    /// All is synced.
-    AfterSync,
-    /// The group is visible, nobody is answered.
-    BeforeAcks,
-}
+pub use crate::fault::Point;
 
 /// A file, read and written at offsets.
 pub trait Storage: Debug + Send + Sync + 'static {
@@ -55,8 +41,10 @@ pub trait Environment: Send + Sync + 'static {
     fn now(&self) -> u64;
     /// What tells this run of the machine from the one before; `None` when it cannot be known.
     fn boot(&self) -> Option<String>;
-    /// Called at each point; a test may end the process here.
-    fn reach(&self, _point: Point) {}
+    /// Called at each point of the writer; a test may end the process here.
+    fn reach(&self, point: Point) {
+        fault::reach(point);
+    }
 }
 
 /// The real one.
@@ -98,16 +86,6 @@ impl Environment for System {
     fn boot(&self) -> Option<String> {
         let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(id.trim().to_owned())
-    }
-
-    fn reach(&self, point: Point) {
-        fault::reach(match point {
-            Point::AfterDedup => fault::Point::AfterDedup,
-            Point::MidTransaction => fault::Point::MidTransaction,
-            Point::BeforeSync => fault::Point::BeforeSync,
-            Point::AfterSync => fault::Point::AfterSync,
-            Point::BeforeAcks => fault::Point::BeforeAck,
-        });
     }
 }
 

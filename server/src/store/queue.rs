@@ -1,15 +1,10 @@
 //! What waits for the writer.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::{Write, WriteError};
-
-/// Bytes waiting above which publishers are not read.
-const HIGH_WATER: usize = 16 << 20;
+use crate::backlog::Backlog;
 
 #[derive(Default)]
 struct Waiting {
@@ -22,8 +17,7 @@ struct Waiting {
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     filled: Condvar,
-    bytes: AtomicUsize,
-    drained: Notify,
+    backlog: Backlog,
 }
 
 /// What the writer takes at once.
@@ -47,7 +41,7 @@ impl Queue {
             (write.done)(Err(closed()));
             return;
         }
-        self.bytes.fetch_add(write.size(), Ordering::Relaxed);
+        self.backlog.add(write.size());
         waiting.writes.push(write);
         if waiting.writes.len() == 1 {
             self.filled.notify_one();
@@ -69,24 +63,12 @@ impl Queue {
 
     /// Says that so many bytes of what was taken are done with.
     pub(super) fn done(&self, bytes: usize) {
-        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        if before > HIGH_WATER && before - bytes <= HIGH_WATER {
-            self.drained.notify_waiters();
-        }
+        self.backlog.remove(bytes);
     }
 
-    /// Waits until less than the high-water mark is queued.
+    /// Waits until the queue is below the high-water mark.
     pub(super) async fn admission(&self) {
-        while self.bytes.load(Ordering::Relaxed) > HIGH_WATER {
-            let drained = self.drained.notified();
-            tokio::pin!(drained);
-            // Registers before the second look, so that a drain between the two is not missed.
-            drained.as_mut().enable();
-            if self.bytes.load(Ordering::Relaxed) <= HIGH_WATER {
-                return;
-            }
-            drained.await;
-        }
+        self.backlog.admission().await;
     }
 
     /// Takes nothing more; what waits is still written.

@@ -113,7 +113,7 @@ impl Writer {
         if writes.is_empty() {
             return;
         }
-        self.database.environment.reach(Point::BeforeAcks);
+        self.database.environment.reach(Point::BeforeAck);
         for (write, answer) in writes.into_iter().zip(answers) {
             (write.done)(match (answer, &committed) {
                 (Answer::Settled(outcome), _) => outcome,
