@@ -1,15 +1,11 @@
 /** Recovery and presence with the real server: what the fake one promises, it keeps. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { RealServer } from './real-server.mjs';
+import { test } from 'node:test';
+import { QUICK, folder, open, server, stage, start } from './real-scene.mjs';
 import { Relay } from './relay.mjs';
-import { Site, connect, reaches } from './site.mjs';
-import { openBrowser } from './webdriver.mjs';
+import { connect, reaches } from './site.mjs';
 
-const QUICK = { backoff: { min: 10, max: 50 } };
 const RULES = `
 [users]
 history.size = 100
@@ -28,35 +24,11 @@ presence.enabled = true
 presence.grace = "0s"
 `;
 
-let browser, site, folder, server, pages;
-
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'realtime-rules-'));
-  await writeFile(join(folder, 'realtime.toml'), RULES);
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-beforeEach(async () => {
-  pages = [];
-  server = new RealServer();
-  await start();
-});
-afterEach(async () => {
-  await Promise.all(pages.map((page) => page.close()));
-  await server.stop();
-});
-
-const start = () => server.start({ settings: { REALTIME_CONFIG: join(folder, 'realtime.toml') } });
+stage({ rules: RULES });
 
 /** A window whose log gets all that happens to its subscription of `channel`. */
 async function following(channel, settings = {}, options = QUICK, url = server.url) {
-  const page = await browser.open(site.url);
-  pages.push(page);
+  const page = await open();
   await connect(page, url, options);
   await reaches(page, 'connected');
   await page.run(
@@ -157,11 +129,10 @@ test('who is in shows, and who comes and goes', async () => {
 test('a restart in the middle of everything loses nothing and doubles nothing', async () => {
   await server.stop();
   const settings = {
-    REALTIME_CONFIG: join(folder, 'realtime.toml'),
     REALTIME_DATA_DIR: join(folder, 'data'),
     REALTIME_DRAIN_TIME: '100ms',
   };
-  await server.start({ settings });
+  await start(settings);
   const page = await following('long.1');
 
   // Under the same key until it is acknowledged, as PHP does.
@@ -178,7 +149,7 @@ test('a restart in the middle of everything loses nothing and doubles nothing', 
     const until = sent + 50;
     await page.until((count) => window.log.length > count, until);
     await server.stop('SIGTERM');
-    await server.start({ settings });
+    await start(settings);
     await page.until((count) => window.log.filter((entry) => entry === 'subscribed true').length === count, restarts);
   }
   over = true;

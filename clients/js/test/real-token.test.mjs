@@ -1,16 +1,11 @@
 /** Tokens with the real server: who is in, who is out, and what happens when time runs out. */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { RealServer } from './real-server.mjs';
+import { test } from 'node:test';
+import { QUICK, open, server, stage, start } from './real-scene.mjs';
 import { Relay } from './relay.mjs';
-import { Site, reaches } from './site.mjs';
+import { reaches } from './site.mjs';
 import { connectWith, tokenOf } from './tokens.mjs';
-import { openBrowser } from './webdriver.mjs';
 
-const QUICK = { backoff: { min: 10, max: 50 } };
 const SECRET = '0123456789abcdef0123456789abcdef';
 /** How long (s) the server takes a token beyond its end. */
 const SKEW = 10;
@@ -38,34 +33,7 @@ subscribe = "user"
 presence.enabled = true
 `;
 
-let browser, site, folder, server, pages;
-
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'realtime-tokens-'));
-  await writeFile(join(folder, 'realtime.toml'), RULES);
-  site = await new Site().start();
-  browser = await openBrowser();
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-  await rm(folder, { recursive: true, force: true });
-});
-beforeEach(async () => {
-  pages = [];
-  server = new RealServer();
-  await start();
-});
-afterEach(async () => {
-  await Promise.all(pages.map((page) => page.close()));
-  await server.stop();
-});
-
-const start = (settings = {}) =>
-  server.start({
-    dev: false,
-    settings: { REALTIME_CONFIG: join(folder, 'realtime.toml'), REALTIME_TOKENS__SECRET: SECRET, ...settings },
-  });
+stage({ rules: RULES, dev: false, settings: { REALTIME_TOKENS__SECRET: SECRET } });
 
 const now = () => Math.floor(Date.now() / 1_000);
 const token = (user, claims = {}) => tokenOf(user, claims, SECRET);
@@ -74,8 +42,7 @@ const ending = (user, seconds, claims = {}) => token(user, { iat: now() - 60, ex
 
 /** A window whose client is connected; `follow(channel)` logs what happens to its subscription. */
 async function connected(settings, url = server.url) {
-  const page = await browser.open(site.url);
-  pages.push(page);
+  const page = await open();
   await connectWith(page, url, { ...QUICK, ...settings });
   await page.run(() => {
     window.log = [];
@@ -299,8 +266,7 @@ test('what the token says of the user shows to the others', async () => {
 });
 
 test('the cookie of the handshake is enough', async () => {
-  const page = await browser.open(site.url);
-  pages.push(page);
+  const page = await open();
   await page.run((value) => void (document.cookie = `realtime_token=${value}`), token('u7'));
   try {
     await connectWith(page, server.url, QUICK);

@@ -1,40 +1,14 @@
 /** The client and the server together, in two windows where it takes two. */
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { RealServer } from './real-server.mjs';
+import { test } from 'node:test';
+import { QUICK, open, server, site, stage } from './real-scene.mjs';
 import { Relay } from './relay.mjs';
-import { Site, connect, reaches } from './site.mjs';
-import { openBrowser } from './webdriver.mjs';
+import { connect, reaches } from './site.mjs';
 
-const QUICK = { backoff: { min: 10, max: 50 } };
 /** A DNS name that is this machine's only in this browser: a page that the server has not been told of. */
 const STRANGER = 'stranger.example';
 
-let browser, site, server;
-let pages = [];
-
-before(async () => {
-  site = await new Site().start();
-  browser = await openBrowser({ flags: [`--host-resolver-rules=MAP ${STRANGER} 127.0.0.1`] });
-});
-after(async () => {
-  await browser?.close();
-  await site?.stop();
-});
-beforeEach(async () => {
-  server = await new RealServer().start();
-});
-afterEach(async () => {
-  await Promise.all(pages.map((page) => page.close()));
-  pages = [];
-  await server.stop();
-});
-
-async function open(url = site.url) {
-  const page = await browser.open(url);
-  pages.push(page);
-  return page;
-}
+stage({ flags: [`--host-resolver-rules=MAP ${STRANGER} 127.0.0.1`] });
 
 /** A window whose client is connected and listens to `channels`. */
 async function listening(channels, options = QUICK, url = server.url) {

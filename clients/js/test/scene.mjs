@@ -4,8 +4,7 @@ import { FakeServer } from './fake-server.mjs';
 import { Site } from './site.mjs';
 import { openBrowser } from './webdriver.mjs';
 
-/** Short waits, so that tests are quick; nothing depends on how long they are exactly. */
-export const QUICK = { backoff: { min: 10, max: 50 } };
+export { QUICK } from './site.mjs';
 
 let browser;
 export let site, page, server;

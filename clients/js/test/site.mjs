@@ -3,6 +3,9 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 
+/** Short waits, so that tests are quick; nothing depends on how long they are exactly. */
+export const QUICK = { backoff: { min: 10, max: 50 } };
+
 const FILES = {
   '/realtime.js': 'text/javascript',
   '/realtime.global.js': 'text/javascript',

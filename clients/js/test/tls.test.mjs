@@ -7,10 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { RealServer } from './real-server.mjs';
-import { Site, connect, reaches } from './site.mjs';
+import { QUICK, Site, connect, reaches } from './site.mjs';
 import { openBrowser } from './webdriver.mjs';
-
-const QUICK = { backoff: { min: 10, max: 50 } };
 
 let directory, certificate, site, server;
 
