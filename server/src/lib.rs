@@ -18,6 +18,7 @@ mod limits;
 mod listen;
 pub mod log;
 mod memory;
+mod moment;
 pub mod origin;
 mod policy;
 mod publisher;

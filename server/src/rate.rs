@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::moment::Moment;
+
 /// How often something may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -15,7 +17,7 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bucket {
     /// The time up to which the rate is used.
-    used_to: Option<Instant>,
+    used_to: Option<Moment>,
 }
 
 impl Bucket {
@@ -27,10 +29,10 @@ impl Bucket {
         }
         let unit = Duration::from_secs(1) / rate.per_second;
         let burst = rate.burst.max(1);
-        let used_to = self.used_to.unwrap_or(now).max(now) + unit * count.min(burst);
+        let used_to = self.used_to.map_or(now, Instant::from).max(now) + unit * count.min(burst);
         match used_to.checked_duration_since(now + unit * burst) {
             None | Some(Duration::ZERO) => {
-                self.used_to = Some(used_to);
+                self.used_to = Some(used_to.into());
                 Ok(())
             }
             Some(wait) => Err(wait),
@@ -39,7 +41,7 @@ impl Bucket {
 
     /// Whether it is as if it had never been used.
     pub fn is_unused(&self, now: Instant) -> bool {
-        self.used_to.is_none_or(|used_to| used_to <= now)
+        self.used_to.is_none_or(|used_to| used_to <= now.into())
     }
 }
 

@@ -15,6 +15,7 @@ use realtime_protocol::{
 use crate::gate::Origin;
 use crate::grant::Grant;
 use crate::limits::{Allowance, Cost};
+use crate::moment::Moment;
 use crate::policy::Policy;
 use crate::rules::{Standing, Verb};
 
@@ -53,7 +54,7 @@ pub struct Session {
     token: Option<Box<ConnectionToken>>,
     channel_tokens: Vec<ChannelToken>,
     /// Until when a token must be shown.
-    connect_by: Option<Instant>,
+    connect_by: Option<Moment>,
 }
 
 impl Session {

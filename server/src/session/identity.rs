@@ -1,6 +1,6 @@
 //! Whose a connection is: tokens that are shown, renewed, taken back and run out, and claimed users.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use realtime_protocol::{
     ChannelName, CloseCode, CommandError, Connect, ConnectionId, ErrorCode, RequestId, Since, Token, UserId, push,
@@ -39,7 +39,7 @@ impl Session {
                     self.refuse(error, act);
                 }
             }
-            None if self.needs_token(policy) => self.connect_by = Some(now.instant + patience),
+            None if self.needs_token(policy) => self.connect_by = Some((now.instant + patience).into()),
             None => {}
         }
     }
@@ -53,13 +53,13 @@ impl Session {
         let of_channels = self.channel_tokens.iter().map(|token| token.term);
         let terms = self.token.iter().map(|token| token.term).chain(of_channels);
         let ends = terms.map(|term| Duration::from_secs(term.next().saturating_sub(now.unix)));
-        ends.chain(self.connect_by.map(|by| by.saturating_duration_since(now.instant))).min()
+        ends.chain(self.connect_by.map(|by| Instant::from(by).saturating_duration_since(now.instant))).min()
     }
 
     /// Does what time brings: tokens that run out soon, or have.
     pub fn on_time(&mut self, now: Now, policy: &Policy, act: Act<'_, '_>) {
         // A reload may have dropped what was waited for.
-        if self.connect_by.take_if(|by| now.instant >= *by).is_some() && self.needs_token(policy) {
+        if self.connect_by.take_if(|by| *by <= now.instant.into()).is_some() && self.needs_token(policy) {
             let message = "no token was shown in time, and this server takes nobody without one (tokens.required): give the \
                            page's client a token function, as in new Realtime(url, {token: () => fetch('/token.php')})";
             act(Action::Reply(push::error(&CommandError::new(ErrorCode::Unauthorized, message))));
