@@ -29,7 +29,7 @@ mod session;
 mod shard;
 mod store;
 mod threads;
-mod tls;
+pub mod tls;
 pub mod token;
 pub mod unix_socket;
 mod ws;

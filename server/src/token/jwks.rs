@@ -17,6 +17,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::{Algorithm, TokenKey};
 use crate::Shared;
+use crate::tls::system_authorities;
 
 /// How often keys are fetched without a reason.
 const FRESH: Duration = Duration::from_secs(600);
@@ -171,12 +172,8 @@ pub fn fetch(url: &JwksUrl, algorithm: Algorithm) -> Result<Vec<TokenKey>, Strin
 
 /// The machine's certificate authorities.
 fn roots() -> Result<RootCerts, String> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        return Err("this machine has no certificate authorities; install the package ca-certificates".to_owned());
-    }
-    let certificate = |der: &rustls::pki_types::CertificateDer<'_>| Certificate::from_der(der).to_owned();
-    Ok(RootCerts::Specific(Arc::new(found.certs.iter().map(certificate).collect())))
+    let found = system_authorities().map_err(|error| error.to_string())?;
+    Ok(RootCerts::Specific(Arc::new(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())))
 }
 
 /// Those keys of a JWK set that can verify signatures of `algorithm`.
