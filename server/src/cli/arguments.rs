@@ -113,7 +113,16 @@ fn value(name: &'static str, placeholder: &'static str) -> Arg {
 
 fn endpoint(command: Command) -> Command {
     command
-        .arg(value("url", "URL").help("The server: ws://host:port or unix:///path [default: from the configuration]"))
+        .arg(
+            value("url", "URL")
+                .help("The server: ws://host:port, wss://host or unix:///path [default: from the configuration]"),
+        )
+        .arg(
+            value("tls-ca", "FILE")
+                .requires("url")
+                .value_parser(value_parser!(PathBuf))
+                .help("File with the authorities (PEM) that alone count for wss:// [default: the machine's]"),
+        )
         .arg(value("key-file", "FILE").value_parser(value_parser!(PathBuf)).help("File that holds the publisher key"))
 }
 

@@ -1,5 +1,7 @@
 //! A blocking connection to a server, for the commands that talk to one.
 
+mod tls;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -10,26 +12,30 @@ use clap::ArgMatches;
 use realtime_protocol::PUBLISHER_SUBPROTOCOL;
 use realtime_server::config::{Config, PublisherKey};
 use realtime_server::unix_socket::{Resolved, resolve};
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
+use tungstenite::error::ProtocolError;
 use tungstenite::handshake::HandshakeError;
 use tungstenite::http::header::{AUTHORIZATION, HOST, SEC_WEBSOCKET_PROTOCOL};
-use tungstenite::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use tungstenite::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use tungstenite::{Error, Message, WebSocket};
 
+use self::tls::Tls;
 use super::Failure;
 
 /// How long connecting, and each read or write of an answer, may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Address {
     Unix(PathBuf),
-    /// Host and port as they go into `Host`, and the path before ours.
+    /// Host and port as they go into `Host`, the path before ours, and for `wss://` whose certificates count.
     Tcp {
         authority: String,
         prefix: String,
+        tls: Option<Tls>,
     },
 }
 
@@ -49,12 +55,12 @@ impl Endpoint {
             None => config.a_publisher_key().cloned(),
         };
         let address = match matches.get_one::<String>("url") {
-            Some(url) => Address::parse(url)?,
+            Some(url) => Address::parse(url, matches.get_one::<PathBuf>("tls-ca").map(PathBuf::as_path))?,
             None => Address::configured(config, unix),
         };
         match address {
             Address::Unix(path) if !unix => Err(Failure::Usage(format!(
-                "the unix socket {} serves publishers only; name the server as ws://host:port",
+                "the unix socket {} serves publishers only; name the server as ws://host:port or wss://host",
                 path.display()
             ))),
             address => Ok(Self { address, key }),
@@ -71,7 +77,12 @@ impl Endpoint {
         self.headers(path, request.headers_mut())?;
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(socket),
-            Err(HandshakeError::Failure(Error::Http(response))) => Err(self.refused(response.status())),
+            Err(HandshakeError::Failure(Error::Http(response))) => Err(self.refused(&response)),
+            Err(HandshakeError::Failure(Error::Protocol(ProtocolError::HttparseError(_))))
+                if matches!(self.address, Address::Tcp { tls: None, .. }) =>
+            {
+                Err(cannot(&"what answers there is no HTTP server; with TLS the URL begins with wss://"))
+            }
             Err(HandshakeError::Failure(error)) => Err(cannot(&error)),
             Err(HandshakeError::Interrupted(_)) => Err(cannot(&"it does not answer")),
         }
@@ -120,8 +131,14 @@ impl Endpoint {
         Ok(())
     }
 
-    fn refused(&self, status: StatusCode) -> Failure {
+    fn refused(&self, response: &Response<Option<Vec<u8>>>) -> Failure {
+        let status = response.status();
+        let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default());
+        // So say this server and nginx what was sent to the port of TLS without it.
+        let wants_tls =
+            status == StatusCode::BAD_REQUEST && ["speaks TLS", "HTTPS port"].iter().any(|it| body.contains(it));
         let hint = match (status, &self.key) {
+            _ if wants_tls => "; the port speaks TLS: the URL begins with wss://",
             (StatusCode::UNAUTHORIZED, None) => "; it wants a publisher key: set publisher_key, or give --key-file",
             (StatusCode::UNAUTHORIZED, Some(_)) => "; its publisher key is another one",
             _ => "",
@@ -131,39 +148,48 @@ impl Endpoint {
 }
 
 impl Address {
-    /// Reads `ws://host[:port][/prefix]` or `unix:///path`.
-    fn parse(url: &str) -> Result<Self, Failure> {
+    /// Reads `ws://host[:port][/prefix]`, the same with `wss://`, or `unix:///path`. `trusted` has the authorities that may
+    /// have signed the certificate.
+    fn parse(url: &str, trusted: Option<&Path>) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::Usage(format!("--url {url:?}: {why}"));
+        if trusted.is_some() && !url.starts_with("wss://") {
+            return Err(wrong("--tls-ca goes with wss:// only"));
+        }
         if let Some(path) = url.strip_prefix("unix://") {
             let absolute = path.starts_with('/');
             return if absolute { Ok(Self::Unix(path.into())) } else { Err(wrong("write unix:///path/to/the/socket")) };
         }
-        let uri: Uri = url.parse().map_err(|_| wrong("not a URL; write ws://host:port or unix:///path"))?;
+        let uri: Uri = url.parse().map_err(|_| wrong("not a URL; write ws://host:port, wss://host or unix:///path"))?;
         match (uri.scheme_str(), uri.authority()) {
-            (Some("ws"), Some(authority)) if !authority.as_str().contains('@') => Ok(Self::Tcp {
-                authority: authority.as_str().to_owned(),
-                prefix: uri.path().trim_end_matches('/').to_owned(),
-            }),
-            (Some("wss"), _) => {
-                Err(wrong("these commands speak no TLS; run them on the server's own machine over ws:// or unix://"))
+            (Some(scheme @ ("ws" | "wss")), Some(authority)) if !authority.as_str().contains('@') => {
+                let tls = (scheme == "wss").then(|| Tls::new(authority.host(), trusted)).transpose()?;
+                let prefix = uri.path().trim_end_matches('/').to_owned();
+                Ok(Self::Tcp { authority: authority.as_str().to_owned(), prefix, tls })
             }
-            (Some("ws"), _) => Err(wrong("write ws://host:port; the key goes into a file, --key-file")),
-            _ => Err(wrong("write ws://host:port or unix:///path")),
+            (Some("ws" | "wss"), _) => {
+                Err(wrong("write ws://host:port or wss://host; the key goes into a file, --key-file"))
+            }
+            _ => Err(wrong("write ws://host:port, wss://host or unix:///path")),
         }
     }
 
     fn configured(config: &Config, unix: bool) -> Self {
         match resolve(config, runtime_dir().as_deref()) {
             Resolved::At(path) if unix && path.exists() => Self::Unix(path),
-            _ => Self::Tcp { authority: reachable(config.listen).to_string(), prefix: String::new() },
+            _ => Self::listening(config),
         }
+    }
+
+    /// Where the server of this configuration listens without TLS.
+    pub(super) fn listening(config: &Config) -> Self {
+        Self::Tcp { authority: reachable(config.listen).to_string(), prefix: String::new(), tls: None }
     }
 
     fn authority_and_prefix(&self) -> String {
         match self {
             // Hosts mean nothing on a unix socket, but HTTP wants one.
             Self::Unix(_) => "localhost".to_owned(),
-            Self::Tcp { authority, prefix } => format!("{authority}{prefix}"),
+            Self::Tcp { authority, prefix, .. } => format!("{authority}{prefix}"),
         }
     }
 
@@ -171,7 +197,10 @@ impl Address {
     pub(super) fn open(&self) -> io::Result<Stream> {
         match self {
             Self::Unix(path) => Stream::unix(path),
-            Self::Tcp { authority, .. } => Stream::tcp(authority),
+            Self::Tcp { authority, tls: None, .. } => Ok(Stream::Tcp(tcp(authority, 80)?)),
+            Self::Tcp { authority, tls: Some(tls), .. } => {
+                tls.begin(tcp(authority, 443)?).map(|stream| Stream::Tls(Box::new(stream)))
+            }
         }
     }
 }
@@ -180,7 +209,8 @@ impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { authority, prefix } => write!(f, "ws://{authority}{prefix}"),
+            Self::Tcp { authority, prefix, tls: None } => write!(f, "ws://{authority}{prefix}"),
+            Self::Tcp { authority, prefix, tls: Some(_) } => write!(f, "wss://{authority}{prefix}"),
         }
     }
 }
@@ -200,11 +230,12 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Either kind of socket.
+/// Any kind of socket.
 #[derive(Debug)]
 pub(super) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Stream {
@@ -214,32 +245,40 @@ impl Stream {
         Ok(stream)
     }
 
-    fn tcp(authority: &str) -> io::Result<Self> {
-        let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let addresses =
-            if has_port { authority.to_socket_addrs()? } else { format!("{authority}:80").to_socket_addrs()? };
-        let mut last = io::Error::other("the name has no address");
-        for address in addresses {
-            match TcpStream::connect_timeout(&address, TIMEOUT) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    let stream = Self::Tcp(stream);
-                    stream.limit(Some(TIMEOUT))?;
-                    return Ok(stream);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
     /// How long a read or write may take; `None`: for ever.
     pub(super) fn limit(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Unix(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
-            Self::Tcp(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
+            Self::Tcp(stream) => limit(stream, timeout),
+            Self::Tls(stream) => limit(&stream.sock, timeout),
         }
     }
+}
+
+fn limit(stream: &TcpStream, timeout: Option<Duration>) -> io::Result<()> {
+    stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
+}
+
+/// Connects to the first address of a name that answers.
+fn tcp(authority: &str, default_port: u16) -> io::Result<TcpStream> {
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let addresses = if has_port {
+        authority.to_socket_addrs()?
+    } else {
+        format!("{authority}:{default_port}").to_socket_addrs()?
+    };
+    let mut last = io::Error::other("the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                limit(&stream, Some(TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 impl Read for Stream {
@@ -247,6 +286,7 @@ impl Read for Stream {
         match self {
             Self::Unix(stream) => stream.read(buffer),
             Self::Tcp(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -256,6 +296,7 @@ impl Write for Stream {
         match self {
             Self::Unix(stream) => stream.write(bytes),
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
         }
     }
 
@@ -263,6 +304,7 @@ impl Write for Stream {
         match self {
             Self::Unix(stream) => stream.flush(),
             Self::Tcp(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
         }
     }
 }
@@ -274,7 +316,7 @@ pub(super) fn status(address: &Address, path: &str, headers: &[(&str, &str)]) ->
     let own_host = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HOST.as_str()));
     let (authority, prefix) = match address {
         Address::Unix(_) => ("localhost", ""),
-        Address::Tcp { authority, prefix } => (&**authority, &**prefix),
+        Address::Tcp { authority, prefix, .. } => (&**authority, &**prefix),
     };
     let mut request = format!("GET {prefix}{path} HTTP/1.1\r\n");
     if !own_host {

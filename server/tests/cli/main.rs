@@ -9,5 +9,6 @@ mod program;
 mod reload;
 mod start;
 mod talk;
+mod talk_tls;
 mod tls;
 mod token;

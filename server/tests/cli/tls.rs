@@ -18,7 +18,12 @@ use crate::program::{Running, Setup};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes a certificate and its key; returns the certificate.
-fn write(setup: &Setup, cert: &str, key: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+pub fn write(
+    setup: &Setup,
+    cert: &str,
+    key: &str,
+    change: impl FnOnce(&mut CertificateParams),
+) -> CertificateDer<'static> {
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     change(&mut params);
     let pair = KeyPair::generate().unwrap();
@@ -29,12 +34,12 @@ fn write(setup: &Setup, cert: &str, key: &str, change: impl FnOnce(&mut Certific
     made.der().clone()
 }
 
-fn configure(setup: &Setup, listen: &str) -> String {
+pub fn configure(setup: &Setup, listen: &str) -> String {
     format!("tls_listen = {listen:?}\ntls_cert = {:?}\ntls_key = {:?}\n", setup.arg("cert.pem"), setup.arg("key.pem"))
 }
 
 /// A server that speaks TLS, and where.
-fn start(setup: &Setup) -> (Running, String) {
+pub fn start(setup: &Setup) -> (Running, String) {
     let mut server = setup.spawn(&[]);
     let line = server.wait_for("listening with TLS on ");
     server.wait_for("publishers on this machine");

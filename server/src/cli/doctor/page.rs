@@ -3,9 +3,9 @@
 use realtime_server::config::Config;
 use realtime_server::origin::OriginPolicy;
 
-use super::{Finding, server};
+use super::Finding;
 use crate::cli::Failure;
-use crate::cli::client::{reachable, status};
+use crate::cli::client::{Address, reachable, status};
 
 pub(super) fn check(config: &Config, page: &str, host: Option<&str>) -> Result<Finding, Failure> {
     let origin = origin_of(page)?;
@@ -16,7 +16,7 @@ pub(super) fn check(config: &Config, page: &str, host: Option<&str>) -> Result<F
     }
     let here = OriginPolicy::new(config.allowed_origins.clone()).check(Some(&origin), Some(host));
     let there = status(
-        &server::tcp(config),
+        &Address::listening(config),
         "/",
         &[
             ("Host", host),

@@ -7,15 +7,10 @@ use tungstenite::Message;
 
 use super::Finding;
 use crate::cli::Failure;
-use crate::cli::client::{Address, Endpoint, reachable as reachable_address, status};
-
-/// The server's address for browsers.
-pub(super) fn tcp(config: &Config) -> Address {
-    Address::Tcp { authority: reachable_address(config.listen).to_string(), prefix: String::new() }
-}
+use crate::cli::client::{Address, Endpoint, status};
 
 pub(super) fn reachable(config: &Config) -> Finding {
-    let address = tcp(config);
+    let address = Address::listening(config);
     let mend_start = "start it: systemctl start realtime-server, or realtime-server start";
     match status(&address, "/health/ready", &[]) {
         Ok(200) => Finding::Good(format!("the server answers on {address}")),
@@ -49,7 +44,7 @@ pub(super) fn key(config: &Config, is_reachable: bool, has_socket: bool) -> Find
     if !is_reachable {
         return Finding::Note("the publisher key cannot be tried while no server answers".to_owned());
     }
-    let endpoint = Endpoint { address: tcp(config), key: config.a_publisher_key().cloned() };
+    let endpoint = Endpoint { address: Address::listening(config), key: config.a_publisher_key().cloned() };
     match ping(&endpoint) {
         Ok(()) if endpoint.key.is_none() => {
             Finding::Good("publishers on this machine get in without a key (dev)".to_owned())
