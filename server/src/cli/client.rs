@@ -17,7 +17,7 @@ use serde_json::Value;
 use tungstenite::client::IntoClientRequest;
 use tungstenite::error::ProtocolError;
 use tungstenite::handshake::HandshakeError;
-use tungstenite::http::header::{AUTHORIZATION, HOST, SEC_WEBSOCKET_PROTOCOL};
+use tungstenite::http::header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
 use tungstenite::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -67,14 +67,18 @@ impl Endpoint {
         }
     }
 
-    /// Opens a WebSocket at `path` (`/publisher`, `/`).
-    pub(super) fn connect(&self, path: &str) -> Result<WebSocket<Stream>, Failure> {
+    /// Opens a WebSocket at `path` (`/publisher`, `/`), as a page of `origin` would, if there is one.
+    pub(super) fn connect(&self, path: &str, origin: Option<&str>) -> Result<WebSocket<Stream>, Failure> {
         let cannot =
             |error: &dyn std::fmt::Display| Failure::Run(format!("cannot connect to {}: {error}", self.address));
         let stream = self.address.open().map_err(|error| cannot(&error))?;
         let uri = format!("ws://{}{path}", self.address.authority_and_prefix());
         let mut request = uri.into_client_request().map_err(|error| cannot(&error))?;
         self.headers(path, request.headers_mut())?;
+        if let Some(origin) = origin {
+            let origin = HeaderValue::try_from(origin).map_err(|error| cannot(&error))?;
+            request.headers_mut().insert(ORIGIN, origin);
+        }
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(socket),
             Err(HandshakeError::Failure(Error::Http(response))) => Err(self.refused(&response)),
@@ -91,7 +95,7 @@ impl Endpoint {
     /// Sends a publisher's command and waits for its reply: up to the usual time, or (`patiently`) as long as it takes.
     /// An error is a failure.
     pub(super) fn exchange(&self, command: String, patiently: bool) -> Result<Value, Failure> {
-        let mut socket = self.connect("/publisher")?;
+        let mut socket = self.connect("/publisher", None)?;
         let lost = |error: Error| Failure::Run(format!("{} did not answer: {error}", self.address));
         if patiently {
             socket.get_ref().limit(None).map_err(|error| lost(error.into()))?;
@@ -185,7 +189,7 @@ impl Address {
         Self::Tcp { authority: reachable(config.listen).to_string(), prefix: String::new(), tls: None }
     }
 
-    fn authority_and_prefix(&self) -> String {
+    pub(super) fn authority_and_prefix(&self) -> String {
         match self {
             // Hosts mean nothing on a unix socket, but HTTP wants one.
             Self::Unix(_) => "localhost".to_owned(),

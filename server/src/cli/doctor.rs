@@ -5,6 +5,7 @@ mod page;
 mod server;
 mod socket;
 mod tls;
+mod tokens;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -52,6 +53,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     findings.extend(tls::check(config));
     let socket = socket::Socket::find(config);
     findings.push(server::key(config, is_reachable, socket.is_live()));
+    findings.extend(tokens::check(config, is_reachable));
     findings.extend(socket.check(matches.get_one::<String>("web-user").map(String::as_str))?);
     if let Some(page) = matches.get_one::<String>("page") {
         findings.push(page::check(config, page, matches.get_one::<String>("host").map(String::as_str))?);

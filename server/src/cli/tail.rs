@@ -29,7 +29,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let channels = channels(matches)?;
     let mut left = matches.get_one::<u64>("count").copied();
     let endpoint = Endpoint::chosen(matches, &configuration(matches)?.config, false)?;
-    let mut socket = endpoint.connect("/")?;
+    let mut socket = endpoint.connect("/", None)?;
     let lost = |error: Error| Failure::Run(format!("the connection to {} broke: {error}", endpoint.address));
     for channel in &channels {
         let command = json!({ "type": "subscribe", "channel": channel.as_str() });

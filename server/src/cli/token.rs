@@ -35,7 +35,8 @@ fn new_secret() -> Result<(), Failure> {
     Ok(writeln!(io::stdout(), "{}", URL_SAFE_NO_PAD.encode(bytes))?)
 }
 
-fn now() -> u64 {
+/// Unix seconds.
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
@@ -61,11 +62,17 @@ fn make(matches: &ArgMatches, config: &TokenConfig) -> Result<(), Failure> {
     };
     let (issued, audience) = (now(), config.audience.as_deref());
     let claims = Claims { user: &user, grant, audience, issued, expires: issued + ttl.as_secs() };
-    let secret = Secret::parse(key.secret().unwrap_or_default()).map_err(|error| usage("the secret", &error))?;
-    let made = mint(&claims, &secret, key.kid());
+    let made = sign(&claims, key)?;
     // What the server would refuse is not worth printing.
     verifier(config)?.verify(&made, issued).map_err(|refused| Failure::Usage(refused.to_string()))?;
     Ok(writeln!(io::stdout(), "{made}")?)
+}
+
+/// A token that says this, for HS256.
+pub(super) fn sign(claims: &Claims<'_>, key: &TokenKey) -> Result<String, Failure> {
+    let secret = Secret::parse(key.secret().unwrap_or_default());
+    let secret = secret.map_err(|error| Failure::Usage(format!("the secret {error}")))?;
+    Ok(mint(claims, &secret, key.kid()))
 }
 
 fn key<'c>(config: &'c TokenConfig, kid: Option<&str>) -> Result<&'c TokenKey, Failure> {

@@ -3,12 +3,12 @@ use std::process::Command;
 use crate::program::{Outcome, Running, Setup, finish};
 
 /// `doctor` for a running server.
-fn doctor(setup: &Setup, server: &Running, args: &[&str]) -> Outcome {
+pub fn doctor(setup: &Setup, server: &Running, args: &[&str]) -> Outcome {
     let socket = setup.arg("rt.sock");
     setup.run(&[&["doctor", "--listen", &server.address, "--unix-socket", &socket], args].concat())
 }
 
-fn assert_finds(outcome: &Outcome, what: &str, mend: &str) {
+pub fn assert_finds(outcome: &Outcome, what: &str, mend: &str) {
     let lines: Vec<_> = outcome.out.lines().collect();
     let at = lines.iter().position(|line| line.starts_with("FAIL") && line.contains(what));
     let at = at.unwrap_or_else(|| panic!("no failure {what:?} in\n{}", outcome.out));

@@ -5,6 +5,7 @@ mod abuse;
 mod backup;
 mod check_config;
 mod doctor;
+mod doctor_tokens;
 mod program;
 mod reload;
 mod start;

@@ -59,7 +59,7 @@ pub(super) fn key(config: &Config, is_reachable: bool, has_socket: bool) -> Find
 }
 
 fn ping(endpoint: &Endpoint) -> Result<(), Failure> {
-    let mut socket = endpoint.connect("/publisher")?;
+    let mut socket = endpoint.connect("/publisher", None)?;
     let lost = |error| Failure::Run(format!("{} does not answer a publisher: {error}", endpoint.address));
     socket.send(Message::text(r#"{"type":"ping","id":1}"#)).map_err(lost)?;
     while !socket.read().map_err(lost)?.is_text() {}
