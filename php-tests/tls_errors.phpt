@@ -14,6 +14,7 @@ function ping(Certificates $certificates, string $authority, string $url, float 
 {
     $code = "try { (new RealtimeClient('$url', 'rtk_x'))->ping(); } catch (RealtimeConnectionException \$e) { echo \$e->getMessage(); }";
     $said = with_authority($certificates->path($authority), $code, $patience);
+    $said = str_replace($certificates->path(''), 'DIRECTORY/', $said);
     return preg_replace(['/\(.*\)/s', '/:\d{2,}/'], ['(…)', ':PORT'], $said);
 }
 foreach (['good' => 'other.pem', 'other' => 'other.pem', 'old' => 'old.pem'] as $shown => $trusted) {
@@ -28,7 +29,7 @@ $mute = new MuteServer();
 echo ping($certificates, 'old.pem', 'wss' . substr($mute->url(), 2), 0.3), "\n";
 ?>
 --EXPECTF--
-Could not connect to wss://localhost:PORT: TLS: the server's certificate is signed by an unknown authority; realtime.tls_ca names the file of a private one (…)
+Could not connect to wss://localhost:PORT: TLS: the server's certificate is not signed by an authority in DIRECTORY/other.pem; realtime.tls_ca has to name the file of the one that signed it (…)
 Could not connect to wss://localhost:PORT: TLS: the server's certificate is not for localhost; write a name that it is for into realtime.url (…)
 Could not connect to wss://localhost:PORT: TLS: the server's certificate has expired; renew it there (…)
 Could not connect to wss://localhost:PORT: TLS: the server does not speak TLS on this port; without TLS the URL begins with ws:// (…)

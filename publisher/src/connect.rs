@@ -142,7 +142,7 @@ fn start_tls(
     let connector = tls::connector(attempt.authority)?;
     connector.connect(host, stream).map_err(|error| match error {
         TlsError::Failure(_) if attempt.left().is_err() => attempt.timed_out(),
-        TlsError::Failure(error) => ConnectError::Tls(tls::explain(&error, host)),
+        TlsError::Failure(error) => ConnectError::Tls(tls::explain(&error, host, attempt.authority)),
         // The stream waits until the deadline by itself.
         TlsError::WouldBlock(_) => attempt.timed_out(),
     })

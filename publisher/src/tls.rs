@@ -46,8 +46,9 @@ fn build(authority: Option<&Path>) -> Result<TlsConnector, ConnectError> {
     builder.build().map_err(|error| ConnectError::Tls(error.to_string()))
 }
 
-/// What a failed handshake with `host` was about, and what to do. OpenSSL gives its reasons as texts only.
-pub(crate) fn explain(error: &native_tls::Error, host: &str) -> String {
+/// What a failed handshake with `host` was about, and what to do. `authority` is the file that its certificate was
+/// verified by. OpenSSL gives its reasons as texts only.
+pub(crate) fn explain(error: &native_tls::Error, host: &str, authority: Option<&Path>) -> String {
     let reason = error.to_string();
     let is = |words: &[&str]| words.iter().any(|words| reason.contains(words));
     let cause = if is(&["certificate has expired"]) {
@@ -56,9 +57,24 @@ pub(crate) fn explain(error: &native_tls::Error, host: &str) -> String {
         "the server's certificate is not valid yet; look at the clocks of both machines".to_owned()
     } else if is(&["mismatch"]) {
         format!("the server's certificate is not for {host}; write a name that it is for into realtime.url")
-    } else if is(&["issuer certificate", "self-signed", "self signed", "unable to verify the first"]) {
-        "the server's certificate is signed by an unknown authority; realtime.tls_ca names the file of a private one"
-            .to_owned()
+    } else if is(&[
+        "issuer certificate",
+        "self-signed",
+        "self signed",
+        "unable to verify the first",
+        // An authority that was made anew under its old name.
+        "certificate signature failure",
+    ]) {
+        match authority {
+            Some(file) => format!(
+                "the server's certificate is not signed by an authority in {}; realtime.tls_ca has to name the file of \
+                 the one that signed it",
+                file.display()
+            ),
+            None => "the server's certificate is signed by an unknown authority; realtime.tls_ca names the file of a \
+                     private one"
+                .to_owned(),
+        }
     } else if is(&[
         "wrong version number",
         "packet length too long",

@@ -73,11 +73,24 @@ fn an_unknown_authority_and_another_host_are_refused() -> io::Result<()> {
     let port = server.address.port();
     let publisher = Publisher::default();
     let text = message(publish(&publisher, &target(&format!("wss://localhost:{port}")), &patient(), "1"));
-    assert!(text.contains("TLS:") && text.contains("realtime.tls_ca"), "{text}");
+    assert!(text.contains("TLS:") && text.contains("unknown authority; realtime.tls_ca"), "{text}");
     let text = message(publish(&publisher, &target(&format!("wss://127.0.0.1:{port}")), &trusting(&file), "1"));
     assert!(text.contains("TLS:"), "{text}");
     assert_eq!(server.seen().1, Vec::<String>::new());
     std::fs::remove_file(file)
+}
+
+#[test]
+fn a_certificate_of_another_authority_than_the_configured_one_names_its_file() -> io::Result<()> {
+    let (server, own) = server("of-one");
+    let (_, other) = self::server("of-another");
+    let target = target(&format!("wss://localhost:{}", server.address.port()));
+    let text = message(publish(&Publisher::default(), &target, &trusting(&other), "1"));
+    let file = other.display();
+    assert!(text.contains(&format!("not signed by an authority in {file};")), "{text}");
+    assert!(!text.contains("unknown authority"), "{text}");
+    std::fs::remove_file(own)?;
+    std::fs::remove_file(other)
 }
 
 #[test]
