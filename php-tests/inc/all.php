@@ -5,6 +5,7 @@ require __DIR__ . '/browser.php';
 require __DIR__ . '/fpm.php';
 require __DIR__ . '/fake.php';
 require __DIR__ . '/tls.php';
+require __DIR__ . '/manual.php';
 
 /** Runs $code and shows what it throws, one line. */
 function show(callable $code): void
