@@ -1025,6 +1025,7 @@ class Token {
   expires = Infinity;
   /** The waits after failures. */
   backoff;
+  #name;
   #timeout;
   /** @type {(() => TokenAnswer | Promise<TokenAnswer>) | undefined} */
   #ask;
@@ -1032,10 +1033,12 @@ class Token {
   #asked;
 
   /**
+   * @param {string} name What the option is called that it comes from.
    * @param {TokenSource} source
    * @param {{backoff: {min: number, max: number}, timeout: number}} times
    */
-  constructor(source, { backoff, timeout }) {
+  constructor(name, source, { backoff, timeout }) {
+    this.#name = name;
     this.backoff = new Backoff(backoff);
     this.#timeout = timeout;
     if (typeof source === 'function') this.#ask = source;
@@ -1070,7 +1073,8 @@ class Token {
       this.expires = Infinity;
       this.backoff.reset();
     } catch (cause) {
-      throw new RealtimeError('token_failed', `the token could not be had: ${String(cause)}`);
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new RealtimeError('token_failed', `the page's \`${this.#name}\` function brought none: ${why}`);
     } finally {
       clearTimeout(timer);
     }
@@ -1132,14 +1136,18 @@ async function read(answer) {
   let brought = answer;
   if (typeof brought?.text === 'function') {
     if (NOBODY.includes(brought.status)) return null;
-    if (!brought.ok) throw new Error(`the answer was HTTP ${brought.status}`);
+    if (!brought.ok) {
+      throw new Error(
+        `HTTP ${brought.status} from ${brought.url || 'the endpoint'}; who gets no token is answered 401, 403 or nothing`,
+      );
+    }
     const text = (await brought.text()).trim();
     brought = /^(["{]|null$)/.test(text) ? JSON.parse(text) : text;
   }
   const token = typeof brought === 'object' ? brought?.token : brought;
   if (token === undefined || token === null || token === '') return null;
   // A login page, or a warning of PHP's, had better be seen here than refused by the server.
-  if (!isToken(token)) throw new Error(`no JSON Web Token, but ${JSON.stringify(String(token).slice(0, 60))}`);
+  if (!isToken(token)) throw new Error(`this is no JSON Web Token: ${JSON.stringify(String(token).slice(0, 200))}`);
   return token;
 }
 
@@ -1210,7 +1218,7 @@ class Channels {
    */
   add(channel, entry, token) {
     this.#channels.set(channel.name, channel);
-    if (token !== undefined) channel.token = new Token(token, this.#wire.times);
+    if (token !== undefined) channel.token = new Token('token', token, this.#wire.times);
     channel.add(entry);
     this.#touch(channel);
   }
@@ -1359,7 +1367,7 @@ class Channels {
     if (channel.token) return channel.token.refused();
     const { channelToken, times } = this.#wire;
     if (!channelToken || code !== 'forbidden') return false;
-    channel.token = new Token(() => channelToken(channel.name), times);
+    channel.token = new Token('channelToken', () => channelToken(channel.name), times);
     return true;
   }
 
@@ -1857,7 +1865,7 @@ class Identity {
     this.#positions = positions;
     this.#userId = userId;
     this.#since = since;
-    if (token !== undefined) this.#token = new Token(token, times);
+    if (token !== undefined) this.#token = new Token('token', token, times);
     this.#personal = new Personal(since, {
       message: wire.message,
       missed: wire.missed,

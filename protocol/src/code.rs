@@ -34,7 +34,7 @@ codes! {
         BadRequest = "bad_request", 400, "The command is not valid: broken JSON, a missing field or one of the wrong type.";
         UnknownType = "unknown_type", 400, "The command's type is not known.";
         InvalidName = "invalid_name", 400, "A channel, event or user name is empty, too long or holds control characters.";
-        Unauthorized = "unauthorized", 401, "The command needs a publisher key, and none or a wrong one was given.";
+        Unauthorized = "unauthorized", 401, "The command needs a publisher key or, where `tokens.required` is set, a token, and none or a wrong one was given.";
         TokenInvalid = "token_invalid", 401, "The token is refused: its signature, its form or what it is for.";
         TokenExpired = "token_expired", 401, "The token has run out or was revoked; get a new one.";
         Forbidden = "forbidden", 403, "A rule does not allow it, or the publisher key is not for it.";

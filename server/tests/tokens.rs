@@ -122,7 +122,7 @@ fn a_channel_token_opens_its_channel_to_its_user() {
     assert_eq!(client.ask(r#"{"type":"history","channel":"orders.42"}"#)["type"], "history");
     for (token, code, words) in [
         (token(json!({"channel": "other"})), "token_invalid", "for the channel \"other\""),
-        (token(json!({})), "token_invalid", "belongs into connect"),
+        (token(json!({})), "token_invalid", "belongs into connect; a single channel wants one of channelToken()"),
         (token(json!({"channel": "orders.43", "sub": "u8"})), "forbidden", "\"u8\"'s"),
         (token(json!({"channel": "orders.43", "iat": 1, "exp": 2})), "token_expired", "ran out"),
     ] {

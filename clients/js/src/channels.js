@@ -70,7 +70,7 @@ export class Channels {
    */
   add(channel, entry, token) {
     this.#channels.set(channel.name, channel);
-    if (token !== undefined) channel.token = new Token(token, this.#wire.times);
+    if (token !== undefined) channel.token = new Token('token', token, this.#wire.times);
     channel.add(entry);
     this.#touch(channel);
   }
@@ -219,7 +219,7 @@ export class Channels {
     if (channel.token) return channel.token.refused();
     const { channelToken, times } = this.#wire;
     if (!channelToken || code !== 'forbidden') return false;
-    channel.token = new Token(() => channelToken(channel.name), times);
+    channel.token = new Token('channelToken', () => channelToken(channel.name), times);
     return true;
   }
 

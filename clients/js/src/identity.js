@@ -53,7 +53,7 @@ export class Identity {
     this.#positions = positions;
     this.#userId = userId;
     this.#since = since;
-    if (token !== undefined) this.#token = new Token(token, times);
+    if (token !== undefined) this.#token = new Token('token', token, times);
     this.#personal = new Personal(since, {
       message: wire.message,
       missed: wire.missed,

@@ -103,7 +103,8 @@ for (const [name, answer, said] of [
     const [, , third] = [await server.accept(), await server.accept(), await server.accept()];
     assert.equal(await shown(third), A);
     assert.deepEqual(await errors(), ['token_failed', 'token_failed']);
-    assert.ok((await page.run(() => window.said)).includes(said));
+    const told = await page.run(() => window.said);
+    assert.ok(told.startsWith("the page's `token` function brought none: ") && told.includes(said), told);
     const [, { reason }] = await page.run(() => window.states.find(([state]) => state === 'disconnected'));
     assert.equal(reason, 'there is no token');
   });

@@ -130,19 +130,26 @@ impl fmt::Display for Refused {
             Self::Critical => f.write_str("the token demands extensions (crit) that the server does not know"),
             Self::UnknownKey { kid: Some(kid) } => {
                 let kid: String = kid.chars().take(60).collect();
-                write!(f, "no key of the server has the token's kid {kid:?}")
+                write!(f, "no key of the server has the token's kid {kid:?} (tokens.keys; in PHP realtime.token_kid)")
             }
-            Self::UnknownKey { kid: None } => f.write_str("the server has no key of that kind"),
+            Self::UnknownKey { kid: None } => f.write_str("the server has no keys for tokens"),
             Self::Signature => f.write_str(
-                "the signature is wrong: the token was changed, or made with another secret than the server's (tokens.keys)",
+                "the signature is wrong: the token was changed, or made with another secret than the server's \
+                 (tokens.secret or tokens.keys; in PHP realtime.token_secret)",
             ),
             Self::Claims(error) => write!(f, "the token's claims cannot be read: {error}"),
+            Self::Missing("aud") => f.write_str(
+                "the token has no aud, and this server takes those only that name its tokens.audience (in PHP \
+                 realtime.token_audience)",
+            ),
             Self::Missing(claim) => write!(f, "the token has no {claim}"),
             Self::User(error) => write!(f, "sub: user ids {error}"),
             Self::Channel(error) => write!(f, "channel: channel names {error}"),
             Self::Channels(error) => write!(f, "channels: {error}"),
             Self::Info { found, max } => write!(f, "info has {found} bytes, and may have {max}"),
-            Self::Audience => f.write_str("the token is not for this server (aud; the server's is tokens.audience)"),
+            Self::Audience => f.write_str(
+                "the token is for another server: its aud is not this one's tokens.audience (in PHP realtime.token_audience)",
+            ),
             Self::Early { claim, by } => write!(
                 f,
                 "the token counts only from {by} s on ({claim}); the clock of the machine that made it is ahead, or this \
@@ -154,10 +161,10 @@ impl fmt::Display for Refused {
             }
             Self::Revoked => f.write_str("the token was revoked; get a new one"),
             Self::ForChannel(channel) => {
-                write!(f, "this is a channel token, for {:?}; it belongs into subscribe", channel.as_str())
+                write!(f, "this token is for the channel {:?} only and belongs into subscribe; a connection wants one of connectionToken()", channel.as_str())
             }
             Self::ForConnection => {
-                f.write_str("this is a connection token; it belongs into connect. A channel token has a channel")
+                f.write_str("this token is for a connection and belongs into connect; a single channel wants one of channelToken()")
             }
             Self::OtherChannel(channel) => write!(f, "the token is for the channel {:?}", channel.as_str()),
             Self::OtherUser(user) => write!(
