@@ -22,7 +22,7 @@ $server = new Server(['--config', "$directory/realtime.toml"]);
 $command = [PHP_BINARY, '-n', '-d', 'extension=' . getenv('REALTIME_EXTENSION'), '-d', 'realtime.token_secret=' . SECRET, '-d', "session.save_path=$directory",
     '-d', "auto_prepend_file=$directory/application.php", '-S', '127.0.0.1:0', '-t', $directory];
 $process = proc_open($command, [['file', '/dev/null', 'r'], ['file', '/dev/null', 'w'], ['pipe', 'w']], $pipes);
-while (!preg_match('~\(http://([\d.:]+)\) started~', $line = fgets($pipes[2]), $match)) {
+while (($line = fgets($pipes[2])) !== false && !preg_match('~\(http://([\d.:]+)\) started~', $line, $match)) {
 }
 $cookie = '';
 /** What a page gets from PHP: status, whether nobody may keep it, and the answer. */
@@ -31,12 +31,14 @@ function ask(string $url): array
     global $match, $cookie;
     $context = stream_context_create(['http' => ['header' => $cookie, 'ignore_errors' => true]]);
     $answer = file_get_contents("http://$match[1]/$url", false, $context);
-    foreach ($http_response_header as $line) {
+    // The variable is deprecated from PHP 8.5 on, and the function not there before 8.4.
+    $headers = function_exists('http_get_last_response_headers') ? http_get_last_response_headers() : $http_response_header;
+    foreach ($headers as $line) {
         if (preg_match('/^Set-Cookie: ([^;]+)/i', $line, $set)) {
             $cookie = "Cookie: $set[1]";
         }
     }
-    return [explode(' ', $http_response_header[0])[1], preg_match('/^Cache-Control:.*no-store/im', implode("\n", $http_response_header)), $answer];
+    return [explode(' ', $headers[0])[1], preg_match('/^Cache-Control:.*no-store/im', implode("\n", $headers)), $answer];
 }
 function answered(Browser $browser, array $command, string $reply): void
 {

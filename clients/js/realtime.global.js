@@ -1075,7 +1075,7 @@ class Token {
       this.expires = Infinity;
       this.backoff.reset();
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = (cause instanceof Error && cause.message) || String(cause);
       throw new RealtimeError('token_failed', `the page's \`${this.#name}\` function brought none: ${why}`);
     } finally {
       clearTimeout(timer);
@@ -1140,7 +1140,7 @@ async function read(answer) {
     if (NOBODY.includes(brought.status)) return null;
     if (!brought.ok) {
       throw new Error(
-        `HTTP ${brought.status} from ${brought.url || 'the endpoint'}; who gets no token is answered 401, 403 or nothing`,
+        `HTTP ${brought.status} from ${brought.url.split('?')[0] || 'the endpoint'}; who gets no token is answered 401, 403 or nothing`,
       );
     }
     const text = (await brought.text()).trim();

@@ -118,13 +118,10 @@ impl Verifier {
         self.revocations.cover(user, proof.issued) || !self.has_key(proof)
     }
 
-    /// Whether the key that signed a token is still in the configuration. The issuer may leave a key out of its JWK set
-    /// while tokens that it signed are good; what is known of the set is only that there is one.
+    /// Whether the key that signed a token, or the URL that it is from, is still in the configuration.
     pub fn has_key(&self, proof: Proof) -> bool {
-        match proof.key {
-            Some(_) => self.config.keys.iter().any(|key| key.print() == proof.key),
-            None => self.remote.is_some(),
-        }
+        let local = self.config.keys.iter().map(TokenKey::print);
+        local.chain(self.remote.iter().map(|remote| remote.print())).any(|print| print == proof.key)
     }
 
     /// What a token says, if all of it holds at `now` (Unix seconds).
@@ -135,7 +132,7 @@ impl Verifier {
     }
 
     /// The claims, once the signature is known to be right, and by which key it is.
-    fn signed(&self, token: &str) -> Result<(RawClaims, Option<KeyPrint>), Refused> {
+    fn signed(&self, token: &str) -> Result<(RawClaims, KeyPrint), Refused> {
         if token.len() > MAX_TOKEN {
             return Err(Refused::TooLong);
         }

@@ -192,11 +192,18 @@ fn a_reload_fetches_keys_at_once_from_whatever_url_it_names() {
     let server = start(config());
     let reply = shown(&server, &first.token());
     assert_eq!(reply["code"], "token_invalid", "no [tokens]: {reply}");
-    for (issuer, signer) in [(&here, &first), (&there, &second)] {
+    let turn_to = |issuer: &Issuer, signer: &Signer| {
         server.server.as_ref().unwrap().reload(&issuer.config(Algorithm::EdDsa));
         issuer.await_request();
         await_welcome(&server, &signer.token(), "unavailable");
-    }
+    };
+    turn_to(&here, &first);
+    let mut let_in = server.client();
+    assert_eq!(let_in.ask(&connect(&first.token()))["type"], "connected");
+    turn_to(&here, &first);
+    assert_eq!(let_in.ask(r#"{"type":"ping","id":1}"#)["type"], "pong", "the same URL");
+    turn_to(&there, &second);
+    assert_eq!(u16::from(let_in.closed().1.unwrap().code), 4004, "another URL");
     let reply = shown(&server, &first.token());
     assert_eq!(reply["code"], "token_invalid", "its issuer is not asked any more: {reply}");
 }

@@ -6,9 +6,11 @@ mod support;
 
 use std::time::Duration;
 
+use jsonwebtoken::{Algorithm as Signs, EncodingKey, Header, encode};
+use rcgen::{KeyPair, PKCS_ED25519};
 use realtime_server::config::Config;
 use realtime_server::rules::{Access, ChannelRule, Pattern, PresenceRule, StreamRule};
-use realtime_server::token::{TokenConfig, TokenKey};
+use realtime_server::token::{Algorithm, TokenConfig, TokenKey};
 use serde_json::{Value, json};
 
 use support::token::{SECRET, connect, ending_in, now, signed, token, with_tokens};
@@ -263,6 +265,26 @@ fn a_key_that_is_taken_away_takes_what_was_let_in_by_it() {
     assert_eq!(server.publisher().publish("private-b", &json!(1)), 1);
     assert_eq!(stays.json()["data"], 1);
     assert_eq!(server.client().ask(&connect(&token(json!({}))))["code"], "token_invalid");
+}
+
+#[test]
+fn a_key_that_is_only_written_otherwise_takes_nothing() {
+    let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let (pem, first) = (pair.public_key_pem(), config());
+    let keys = |pem: &str| {
+        let keys = vec![TokenKey::from_pem(None, Algorithm::EdDsa, pem.as_bytes()).unwrap()];
+        Config { tokens: TokenConfig { algorithm: Algorithm::EdDsa, keys, ..TokenConfig::default() }, ..first.clone() }
+    };
+    let server = start(keys(&pem));
+    let claims = json!({"sub": "u7", "iat": now(), "exp": now() + 60});
+    let signs = EncodingKey::from_ed_pem(pair.serialize_pem().as_bytes()).unwrap();
+    let token = encode(&Header::new(Signs::EdDSA), &claims, &signs).unwrap();
+    let mut client = server.client();
+    assert_eq!(client.ask(&connect(&token))["user"], "u7");
+    for other in [format!("{pem}\n"), pem.replace('\n', "\r\n"), format!("The key of 2026\n{pem}")] {
+        server.server.as_ref().unwrap().reload(&keys(&other));
+    }
+    assert_eq!(client.ask(r#"{"type":"ping","id":1}"#)["type"], "pong");
 }
 
 #[test]

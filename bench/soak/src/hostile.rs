@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use wsload::frame;
 
 use crate::CHANNELS;
 use crate::server::{Server, channel};
-use crate::socket::{Doors, Socket, Way, Wire};
+use crate::socket::{Doors, Said, Socket, Way, Wire};
 use crate::tally::Tally;
 use crate::token;
 
@@ -47,14 +47,14 @@ pub(crate) async fn run(server: Rc<Server>, tally: Rc<Tally>, number: usize, res
     sleep(rest.mul_f64(fastrand::f64())).await;
     while !tally.is_stopped() {
         let kind = number % KINDS.len();
-        let outcome = timeout(LONGEST, attack(&server.doors, Way::of(number / KINDS.len()), kind)).await;
+        let outcome = timeout(LONGEST, attack(&server.doors, &tally, Way::of(number / KINDS.len()), kind)).await;
         tally.attack(KINDS[kind], outcome.is_ok_and(|done| done.is_err()));
         sleep(rest.mul_f64(2.0 * fastrand::f64())).await;
     }
 }
 
 /// An error is the server's end of it, as far as the attacker can see.
-async fn attack(doors: &Doors, way: Way, kind: usize) -> Result<()> {
+async fn attack(doors: &Doors, tally: &Tally, way: Way, kind: usize) -> Result<()> {
     match kind {
         0 => never_read(doors, way).await,
         1 => half_a_request(doors, way).await,
@@ -67,7 +67,7 @@ async fn attack(doors: &Doors, way: Way, kind: usize) -> Result<()> {
         8 => bomb(doors, way).await,
         9 => random_names(doors, way).await,
         10 => leave(doors, way).await,
-        11 => forged_token(doors, way).await,
+        11 => forged_token(doors, tally, way).await,
         12 => ask_without_reading(doors, way).await,
         13 => silent(doors, way).await,
         14 => half_a_hello(doors).await,
@@ -199,15 +199,25 @@ async fn leave(doors: &Doors, way: Way) -> Result<()> {
     Ok(())
 }
 
-async fn forged_token(doors: &Doors, way: Way) -> Result<()> {
+async fn forged_token(doors: &Doors, tally: &Tally, way: Way) -> Result<()> {
     let token = token::forged();
-    if fastrand::bool() {
-        let mut socket = Socket::open(doors, way, "/", &format!("Authorization: Bearer {token}\r\n")).await?;
-        return until_end(&mut *socket.stream).await;
+    let in_header = fastrand::bool();
+    let header = if in_header { format!("Authorization: Bearer {token}\r\n") } else { String::new() };
+    let mut socket = Socket::open(doors, way, "/", &header).await?;
+    if !in_header {
+        socket.send(&json!({"type": "connect", "token": token}).to_string()).await?;
     }
-    let mut socket = Socket::open(doors, way, "/", "").await?;
-    socket.send(&json!({"type": "connect", "token": token}).to_string()).await?;
-    until_end(&mut *socket.stream).await
+    loop {
+        match socket.next().await? {
+            Said::Text(text) => {
+                let message: Value = serde_json::from_slice(&text)?;
+                if message["type"] == "connected" {
+                    tally.breach();
+                }
+            }
+            Said::Close(why) => return Err(Error::other(why)),
+        }
+    }
 }
 
 async fn ask_without_reading(doors: &Doors, way: Way) -> Result<()> {

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     disconnected: RefCell<BTreeMap<String, u64>>,
     /// What hostile clients did, how often, and how often the server ended it.
     attacks: RefCell<BTreeMap<&'static str, (u64, u64)>>,
+    /// How often a forged token was taken.
+    breaches: Cell<u64>,
     /// How often good clients said who they are, at first and for a token that ran out.
     authenticated: Cell<u64>,
     subscribed: Cell<usize>,
@@ -38,6 +40,7 @@ impl Tally {
             repeated: Cell::new(0),
             disconnected: RefCell::default(),
             attacks: RefCell::default(),
+            breaches: Cell::new(0),
             authenticated: Cell::new(0),
             subscribed: Cell::new(0),
             stopped: Cell::new(false),
@@ -73,6 +76,10 @@ impl Tally {
 
     pub(crate) fn authenticate(&self) {
         self.authenticated.set(self.authenticated.get() + 1);
+    }
+
+    pub(crate) fn breach(&self) {
+        self.breaches.set(self.breaches.get() + 1);
     }
 
     pub(crate) fn disconnect(&self, why: &str) {
@@ -125,12 +132,13 @@ impl Tally {
         format!("{deliveries} deliveries, {lost} lost, {repeated} repeated, {attacks} attacks")
     }
 
-    /// Says everything; whether good clients got everything, once and in order.
+    /// Says everything; whether good clients got everything, once and in order, and no hostile one got in.
     pub(crate) fn report(&self, good: usize) -> bool {
         let published: u64 = self.published.borrow().iter().sum();
         let lost = self.lost.get() + self.missing();
         println!("good clients: {good}; publications: {published}; deliveries: {}", self.deliveries.get());
         println!("lost: {lost}; repeated or out of order: {}", self.repeated.get());
+        println!("forged tokens that were taken: {}", self.breaches.get());
         println!("tokens shown by good clients, at first and again: {}", self.authenticated.get());
         for (why, times) in &*self.disconnected.borrow() {
             println!("  disconnected, and recovered: {times} times: {why}");
@@ -138,6 +146,6 @@ impl Tally {
         for (kind, (attempts, ended)) in &*self.attacks.borrow() {
             println!("  hostile: {kind}: {attempts} times, ended by the server {ended} times");
         }
-        lost == 0 && self.repeated.get() == 0 && published > 0
+        lost == 0 && self.repeated.get() == 0 && self.breaches.get() == 0 && published > 0
     }
 }

@@ -267,8 +267,8 @@ pub static KEYS: &[Key] = &[
         "drain_time",
         Group::Browsers,
         Field::Duration(at!(drain_time), Duration::ZERO..=HOUR),
-        "Time over which browsers come back after a stop. Each is told how long to wait, so that the next server is not \
-         stormed.",
+        "Time over which browsers come back after a stop, or when the key of their tokens is taken away. Each is told how \
+         long to wait, so that the next server, and PHP, are not stormed.",
     ),
     Key {
         default: Some("none"),
@@ -280,7 +280,8 @@ pub static KEYS: &[Key] = &[
             Field::Secret(at!(tokens.secret)),
             "The secret that tokens (JWT, HS256) are signed with, at least 32 bytes, as `realtime-server token \
              --new-secret` makes it. PHP gets the same one as `realtime.token_secret`. Several, or public keys: \
-             `tokens.keys`. There is no flag, since flags show in process lists.",
+             `tokens.keys`. A reload with another one closes who was let in by the old one. There is no flag, since flags \
+             show in process lists.",
         )
     },
     Key {

@@ -107,7 +107,8 @@ const TOKEN_KEYS: &str = "
 
 `tokens.keys` is a list in the file, for more than one secret, or for public keys. A token that names a key in its
 header (`kid`) is verified with that one, else with each. So a new key is added, then used, and the old one is taken out
-once the last token that was made with it has run out: [rotation](authentication.md).
+once the last token that was made with it has run out: [rotation](authentication.md#another-secret). Whoever was let in
+by a key that a reload does not find any more is closed.
 
 ```toml
 [tokens]

@@ -103,7 +103,8 @@ fn without_keys(text: &str) -> String {
 pub(super) fn unknown<'a>(name: &str, shown: &str, place: &str, known: impl Iterator<Item = &'a str>) -> String {
     let hint = if Key::find(name).is_some() {
         format!(
-            "; {name} is a key of the whole server: write it above the first [table], since what follows one belongs to it"
+            "; {name} is a key of the whole server: write {name} = … above the first [table], since what follows one \
+             belongs to it"
         )
     } else {
         did_you_mean(shown, known)

@@ -176,17 +176,20 @@ url = \"x\"
 
 #[test]
 fn a_key_of_the_server_below_a_table_is_sent_above_it() {
-    let file = "[tokens]\nrequired = false\nlisten = \"127.0.0.1:1\"\n[[channels]]\npattern = \"a\"\nshards = 1\n\
+    let file = "[tokens]\nrequired = false\nlisten = \"127.0.0.1:1\"\n[[tokens.keys]]\ndev = true\n[[channels]]\npattern = \"a\"\nshards = 1\n\
                 [[publishers]]\nname = \"shop\"\nlog_level = \"info\"\n";
+    let hint = |name: &str| {
+        format!(
+            "{name} is a key of the whole server: write {name} = … above the first [table], since what follows one belongs to it"
+        )
+    };
     assert_eq!(
         given(file).mistakes(),
         [
-            "realtime.toml:3: unknown key \"tokens.listen\"; listen is a key of the whole server: write it above the \
-             first [table], since what follows one belongs to it",
-            "realtime.toml:6: unknown key \"shards\" in a rule of [[channels]]; shards is a key of the whole server: \
-             write it above the first [table], since what follows one belongs to it",
-            "realtime.toml:9: unknown key \"log_level\" in one of [[publishers]]; log_level is a key of the whole \
-             server: write it above the first [table], since what follows one belongs to it",
+            format!("realtime.toml:3: unknown key \"tokens.listen\"; {}", hint("listen")),
+            format!("realtime.toml:5: unknown key \"dev\" in tokens.keys; {}", hint("dev")),
+            format!("realtime.toml:8: unknown key \"shards\" in a rule of [[channels]]; {}", hint("shards")),
+            format!("realtime.toml:11: unknown key \"log_level\" in one of [[publishers]]; {}", hint("log_level")),
         ]
     );
 }

@@ -15,16 +15,20 @@ use crate::session::Now;
 pub(super) fn log_measure(publisher: &str, command: &PublisherCommand<'_>) {
     match command {
         PublisherCommand::Disconnect { whom: Whom::User(user), .. } => {
-            info!("the publisher {publisher} disconnects the user {:?}", user.as_str());
+            info!("the publisher {publisher} asks to disconnect the user {:?}", user.as_str());
         }
         PublisherCommand::Disconnect { whom: Whom::Connection(_), .. } => {
-            info!("the publisher {publisher} disconnects a connection");
+            info!("the publisher {publisher} asks to disconnect a connection");
         }
         PublisherCommand::Unsubscribe { user, channel, .. } => {
-            info!("the publisher {publisher} unsubscribes the user {:?} from {:?}", user.as_str(), channel.as_str());
+            info!(
+                "the publisher {publisher} asks to unsubscribe the user {:?} from {:?}",
+                user.as_str(),
+                channel.as_str()
+            );
         }
         PublisherCommand::Revoke(user) => {
-            info!("the publisher {publisher} revokes the tokens of the user {:?}", user.as_str());
+            info!("the publisher {publisher} asks to revoke the tokens of the user {:?}", user.as_str());
         }
         _ => {}
     }

@@ -12,9 +12,9 @@ use crate::grant::Grant;
 impl Shard {
     /// Keys have changed, of publishers or of tokens. Who is there by one that is gone is closed, since a key is taken away
     /// because it is in wrong hands; the others may do from now on what their keys allow now.
-    pub(super) fn renew(self: &Rc<Self>) {
+    pub(super) async fn renew(self: &Rc<Self>) {
         self.renew_grants();
-        self.renew_tokens();
+        self.renew_tokens().await;
     }
 
     fn renew_grants(self: &Rc<Self>) {
@@ -26,13 +26,18 @@ impl Shard {
         }
     }
 
-    fn renew_tokens(self: &Rc<Self>) {
-        let policy = self.shared.policy.load();
+    async fn renew_tokens(self: &Rc<Self>) {
+        // It may be all of them, which is no reason to let the others wait.
+        const AT_A_TIME: usize = 64;
+        let policy = self.shared.policy.load_full();
         let is_void = |proof| !policy.has_key(proof);
         let holders: Vec<_> =
             self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.holds(&is_void)).cloned().collect();
         for (at, connection) in holders.iter().enumerate() {
             self.take_back(connection, &is_void, Some(self.spread(at, holders.len())));
+            if at % AT_A_TIME == AT_A_TIME - 1 {
+                tokio::task::yield_now().await;
+            }
         }
         if !holders.is_empty() {
             info!(connections = holders.len(), "took back tokens whose key is no longer in the configuration");

@@ -142,7 +142,7 @@ impl Shard {
             loop {
                 match orders.recv().await {
                     Some(Order::Adopt(arrival)) => shard.adopt(*arrival),
-                    Some(Order::Renew) => shard.renew(),
+                    Some(Order::Renew) => shard.renew().await,
                     Some(Order::Stop) | None => break shard.stop().await,
                 }
             }

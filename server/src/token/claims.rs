@@ -22,8 +22,8 @@ const MAX_TIME: f64 = 9_007_199_254_740_991.0;
 pub struct Proof {
     /// When the token was made (`iat`), Unix seconds.
     pub issued: u64,
-    /// The key that signed it; `None`: one of a JWK set.
-    pub key: Option<KeyPrint>,
+    /// The key that signed it, or the JWK set that has that one.
+    pub key: KeyPrint,
 }
 
 /// What a token says, checked.
@@ -101,7 +101,7 @@ impl RawClaims {
     /// What a token that `key` signed says, if all of it makes sense at `now`.
     pub(super) fn check(
         self,
-        key: Option<KeyPrint>,
+        key: KeyPrint,
         now: u64,
         audience: Option<&str>,
         max_ttl: Duration,

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-use super::{Algorithm, TokenKey};
+use super::{Algorithm, KeyPrint, TokenKey};
 use crate::Shared;
 use crate::tls::system_authorities;
 
@@ -72,6 +72,13 @@ impl FromStr for JwksUrl {
     }
 }
 
+impl JwksUrl {
+    /// What stands for its keys for `algorithm`.
+    fn print(&self, algorithm: Algorithm) -> KeyPrint {
+        KeyPrint::of(format!("{} {self}", algorithm.as_str()).as_bytes())
+    }
+}
+
 impl fmt::Display for JwksUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -93,6 +100,11 @@ impl Remote {
 
     pub(super) fn serves(&self, url: &JwksUrl, algorithm: Algorithm) -> bool {
         self.url == *url && self.algorithm == algorithm
+    }
+
+    /// What stands for its keys.
+    pub(super) fn print(&self) -> KeyPrint {
+        self.url.print(self.algorithm)
     }
 
     /// Whether keys were fetched at all.
@@ -167,7 +179,7 @@ pub fn fetch(url: &JwksUrl, algorithm: Algorithm) -> Result<Vec<TokenKey>, Strin
         return Err(format!("the answer is {}", response.status()));
     }
     let text = response.body_mut().with_config().limit(MAX_SET).read_to_string().map_err(|error| error.to_string())?;
-    keys(&text, algorithm)
+    keys(&text, algorithm, url.print(algorithm))
 }
 
 /// The machine's certificate authorities.
@@ -176,9 +188,10 @@ fn roots() -> Result<RootCerts, String> {
     Ok(RootCerts::Specific(Arc::new(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())))
 }
 
-/// Those keys of a JWK set that can verify signatures of `algorithm`.
-fn keys(text: &str, algorithm: Algorithm) -> Result<Vec<TokenKey>, String> {
+/// Those keys of a JWK set that can verify signatures of `algorithm`. `print` stands for all of them.
+fn keys(text: &str, algorithm: Algorithm, print: KeyPrint) -> Result<Vec<TokenKey>, String> {
     let JwkSet { keys } = serde_json::from_str(text).map_err(|error| format!("the answer is no JWK set: {error}"))?;
+    let key = |jwk: &Jwk| Some(TokenKey::from_jwk(jwk.common.key_id.clone(), print, DecodingKey::from_jwk(jwk).ok()?));
     let keys: Vec<_> = keys.iter().filter(|jwk| is_for(jwk, algorithm)).filter_map(key).take(MAX_KEYS).collect();
     if keys.is_empty() {
         return Err(format!("no key of the set is for {}", algorithm.as_str()));
@@ -199,10 +212,6 @@ fn is_for(jwk: &Jwk, algorithm: Algorithm) -> bool {
         _ => false,
     };
     signs && says && is_kind
-}
-
-fn key(jwk: &Jwk) -> Option<TokenKey> {
-    Some(TokenKey::from_jwk(jwk.common.key_id.clone(), DecodingKey::from_jwk(jwk).ok()?))
 }
 
 #[cfg(test)]
@@ -230,6 +239,7 @@ mod tests {
             {"kty":"oct","kid":"c","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"},
             {"kty":"strange","kid":"d"}
         ]}"#;
+        let keys = |text, algorithm| keys(text, algorithm, KeyPrint::of(b"a set"));
         let found = keys(set, Algorithm::EdDsa).unwrap();
         assert_eq!(found.iter().map(TokenKey::kid).collect::<Vec<_>>(), [Some("a")]);
         assert!(keys(set, Algorithm::Rs256).unwrap_err().contains("RS256"));

@@ -68,12 +68,13 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Tells a key of the configuration from others, after a reload, too: a part of its hash.
+/// Tells a key from others, after a reload, too: a part of its hash. Keys of a JWK set share one, which stands for the set,
+/// since the issuer may leave a key out while tokens that it signed are still good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyPrint(u64);
 
 impl KeyPrint {
-    fn of(key: &[u8]) -> Self {
+    pub(super) fn of(key: &[u8]) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(key));
         Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
@@ -83,8 +84,7 @@ impl KeyPrint {
 #[derive(Clone)]
 pub struct TokenKey {
     kid: Option<String>,
-    /// `None`: it is from a JWK set, whose keys the issuer changes.
-    print: Option<KeyPrint>,
+    print: KeyPrint,
     decoding: DecodingKey,
     /// The same, for making tokens on the command line.
     secret: Option<Box<[u8]>>,
@@ -138,7 +138,7 @@ impl TokenKey {
         if secret.len() < MIN_SECRET {
             return Err(KeyError::Short { found: secret.len() });
         }
-        let (print, decoding) = (Some(KeyPrint::of(secret)), DecodingKey::from_secret(secret));
+        let (print, decoding) = (KeyPrint::of(secret), DecodingKey::from_secret(secret));
         Ok(Self { kid, print, decoding, secret: Some(secret.into()) })
     }
 
@@ -161,12 +161,14 @@ impl TokenKey {
             Algorithm::EdDsa => DecodingKey::from_ed_pem(pem),
         };
         let decoding = decoding.map_err(|_| KeyError::NoKey(algorithm))?;
-        Ok(Self { kid, print: Some(KeyPrint::of(pem)), decoding, secret: None })
+        // Of the key, not of the file, which may be written otherwise.
+        let print = KeyPrint::of(decoding.try_get_as_bytes().map_err(|_| KeyError::NoKey(algorithm))?);
+        Ok(Self { kid, print, decoding, secret: None })
     }
 
-    /// A key of a JWK set.
-    pub(super) fn from_jwk(kid: Option<String>, decoding: DecodingKey) -> Self {
-        Self { kid, print: None, decoding, secret: None }
+    /// A key of the JWK set that `print` stands for.
+    pub(super) fn from_jwk(kid: Option<String>, print: KeyPrint, decoding: DecodingKey) -> Self {
+        Self { kid, print, decoding, secret: None }
     }
 
     /// Its name in tokens.
@@ -179,8 +181,8 @@ impl TokenKey {
         self.secret.as_deref()
     }
 
-    /// What tells it from others, if it is from the configuration.
-    pub(super) fn print(&self) -> Option<KeyPrint> {
+    /// What tells it from others.
+    pub(super) fn print(&self) -> KeyPrint {
         self.print
     }
 

@@ -130,12 +130,12 @@ impl fmt::Display for Refused {
             Self::Critical => f.write_str("the token demands extensions (crit) that the server does not know"),
             Self::UnknownKey { kid: Some(kid) } => {
                 let kid: String = kid.chars().take(60).collect();
-                write!(f, "no key of the server has the token's kid {kid:?} (tokens.keys; in PHP realtime.token_kid)")
+                write!(f, "no key of the server has the token's kid {kid:?} (in PHP it is realtime.token_kid)")
             }
             Self::UnknownKey { kid: None } => f.write_str("the server has no keys for tokens"),
             Self::Signature => f.write_str(
-                "the signature is wrong: the token was changed, or made with another secret than the server's \
-                 (tokens.secret or tokens.keys; in PHP realtime.token_secret)",
+                "the signature is wrong: the token was changed, or signed with another key than the server's [tokens] has (a \
+                 secret is realtime.token_secret in PHP)",
             ),
             Self::Claims(error) => write!(f, "the token's claims cannot be read: {error}"),
             Self::Missing("aud") => f.write_str(

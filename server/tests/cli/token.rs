@@ -93,11 +93,11 @@ fn what_is_done_to_users_is_told_to_the_operator() {
         .unwrap();
     };
     for (command, line) in [
-        (r#"{"type":"revoke","user":"u7"}"#, r#"the publisher dev revokes the tokens of the user "u7""#),
-        (r#"{"type":"disconnect","user":"u7"}"#, r#"the publisher dev disconnects the user "u7""#),
+        (r#"{"type":"revoke","user":"u7"}"#, r#"the publisher dev asks to revoke the tokens of the user "u7""#),
+        (r#"{"type":"disconnect","user":"u7"}"#, r#"the publisher dev asks to disconnect the user "u7""#),
         (
             r#"{"type":"unsubscribe","user":"u7","channel":"orders.42"}"#,
-            r#"unsubscribes the user "u7" from "orders.42""#,
+            r#"asks to unsubscribe the user "u7" from "orders.42""#,
         ),
     ] {
         order(command, &server.address);
@@ -123,6 +123,6 @@ fn a_token_of_another_secret_is_told_to_the_operator() {
     let other = with_secret(&"x".repeat(32)).run(&["token", "--for", "u7"]).out;
     upgrade(&server.address, other.trim());
     let line = server.wait_for("refused a token");
-    assert!(line.contains("made with another secret"), "{line}");
+    assert!(line.contains("signed with another key"), "{line}");
     assert!(!line.contains(other.trim()), "{line}");
 }

@@ -1,6 +1,6 @@
 //! TLS for `wss://`: only with a server whose certificate is trusted, and what to do about one that is not.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,6 +91,7 @@ impl Tls {
                 "the port does not speak TLS; without TLS the URL begins with ws://".to_owned()
             }
             Some(other) => format!("TLS: {other}"),
+            None if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => "it does not answer".to_owned(),
             None => format!("the handshake of TLS broke: {error}; without TLS the URL begins with ws://"),
         }
     }
@@ -108,7 +109,7 @@ fn authorities(path: &Path) -> Result<RootCertStore, Failure> {
     let pem = fs::read(path).map_err(|error| wrong(&error))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(&error))?;
+        let certificate = certificate.map_err(|_| wrong(&"a certificate in it is cut off or not in PEM format"))?;
         roots.add(certificate).map_err(|error| wrong(&error))?;
     }
     if roots.is_empty() {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realtime_protocol::UserId;
 use realtime_protocol::token::{Claims, Grant};
 use realtime_server::config::Config;
-use realtime_server::token::{Algorithm, Refused, TokenConfig, TokenKey, fetch};
+use realtime_server::token::{Algorithm, TokenConfig, TokenKey, fetch};
 use serde_json::{Value, json};
 use tungstenite::{Error, Message};
 
@@ -16,6 +16,9 @@ use crate::cli::token::{now, sign};
 
 /// How long our own tokens are valid, seconds; `tokens.max_ttl` may be less.
 const TTL: u64 = 30;
+
+/// How a server of this version and of others begins to say that a signature is wrong.
+const WRONG_SIGNATURE: &str = "the signature is wrong";
 
 const RELOAD: &str = "let the server read its configuration again: systemctl reload realtime-server";
 
@@ -83,7 +86,7 @@ fn forged(endpoint: &Endpoint, algorithm: Algorithm) -> Finding {
     let part = |text: String| URL_SAFE_NO_PAD.encode(text);
     let token = format!("{}.{}.{}", part(json!({ "alg": name }).to_string()), part("{}".into()), part("forged".into()));
     match show(endpoint, &token) {
-        Ok(Answer::Refused(why)) if why == Refused::Signature.to_string() => Finding::Note(format!(
+        Ok(Answer::Refused(why)) if why.starts_with(WRONG_SIGNATURE) => Finding::Note(format!(
             "the server verifies tokens by {name}; whether it takes those of your issuer, only one of them can show: \
              realtime-server token --check (the refused token in the server's log was doctor's)"
         )),

@@ -35,25 +35,27 @@ impl Reader<'_, '_> {
         let mut draft = TokenKeyDraft { kid: None, secret: None, file: None, place: self.place(&item.span()) };
         let found = self.layer.mistakes.len();
         for (name, value) in table {
+            let named: &str = name.get_ref();
+            if !NAMES.contains(&named) {
+                self.mistake(&name.span(), unknown(named, named, " in tokens.keys", NAMES.into_iter()));
+                continue;
+            }
             let text = match string(&Raw::Toml(value.get_ref()), "a text in quotes") {
                 Ok(text) if !text.is_empty() => text,
                 Ok(_) => {
-                    self.mistake(&value.span(), format!("tokens.keys: {} must not be empty", name.get_ref()));
+                    self.mistake(&value.span(), format!("tokens.keys: {named} must not be empty"));
                     continue;
                 }
                 // Without the value, which may be a secret.
                 Err(_) => {
-                    self.mistake(&value.span(), format!("tokens.keys: {} must be a text in quotes", name.get_ref()));
+                    self.mistake(&value.span(), format!("tokens.keys: {named} must be a text in quotes"));
                     continue;
                 }
             };
-            match &**name.get_ref() {
+            match named {
                 "kid" => draft.kid = Some(text.to_owned()),
                 "secret" => draft.secret = Some(Secret::new(text)),
-                "file" => draft.file = Some(PathBuf::from(text)),
-                other => {
-                    self.mistake(&name.span(), unknown(other, other, " in tokens.keys", NAMES.into_iter()));
-                }
+                _ => draft.file = Some(PathBuf::from(text)),
             }
         }
         if self.layer.mistakes.len() > found {
@@ -63,8 +65,8 @@ impl Reader<'_, '_> {
             let message = "tokens.keys: a key has either a secret or a file".to_owned();
             return self.mistake(&item.span(), message);
         }
-        if let Some(kid) =
-            draft.kid.as_ref().filter(|kid| self.layer.token_keys.iter().any(|k| k.kid.as_ref() == Some(kid)))
+        if let Some(kid) = &draft.kid
+            && self.layer.token_keys.iter().any(|key| key.kid.as_ref() == Some(kid))
         {
             let message = format!("tokens.keys: there is a key with the kid {kid:?} before; a kid names one key");
             return self.mistake(&item.span(), message);
