@@ -156,7 +156,7 @@ impl Reader<'_, '_> {
     }
 
     /// Reads the keys of a rule that are `known`; `prefix` is empty or ends with a dot; `place` is for messages, as in
-    /// " in [users]".
+    /// `" in [users]"`.
     fn draft(
         &mut self,
         prefix: &str,
