@@ -157,6 +157,10 @@ impl Decoder {
                 let (now, later) = std::mem::take(&mut rest).split_at_mut(taken);
                 rest = later;
                 let mut frame = self.take_frame();
+                if taken == wanted {
+                    // What is whole grows no more.
+                    frame.reserve_exact(taken);
+                }
                 frame.extend_from_slice(now);
                 self.whole_frame_or_keep(frame, limits, on_event)?
             } else {
