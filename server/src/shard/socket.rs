@@ -2,10 +2,12 @@
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use nix::sys::socket::{MsgFlags, send};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
@@ -49,8 +51,9 @@ impl Socket {
     pub(super) fn into_halves(self, buffers: &Rc<Buffers>) -> io::Result<(ReadHalf, WriteHalf)> {
         Ok(match self {
             Self::Tcp(socket) => {
+                let fd = socket.as_raw_fd();
                 let (read, write) = TcpStream::from_std(socket)?.into_split();
-                (ReadHalf::Tcp(read), WriteHalf::Tcp(write))
+                (ReadHalf::Tcp(read), WriteHalf::Tcp(write, fd))
             }
             Self::Secure(SecureSocket { socket, session }) => {
                 let (read, write) = TcpStream::from_std(socket)?.into_split();
@@ -96,8 +99,8 @@ impl ReadHalf {
 
 /// The writing half; needs no exclusive access.
 pub(super) enum WriteHalf {
-    /// Of TCP.
-    Tcp(tcp::OwnedWriteHalf),
+    /// Of TCP, and the socket's descriptor, which is open as long as this half is there.
+    Tcp(tcp::OwnedWriteHalf, RawFd),
     /// Of TCP with TLS.
     Secure(Rc<Secure>),
     /// Of a unix socket.
@@ -109,7 +112,9 @@ impl WriteHalf {
     #[inline]
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(half) => half.try_write(bytes),
+            // Not by way of tokio, whose socket and readiness are two more cache lines for each of thousands of receivers. When
+            // the kernel refuses, [`Self::try_write_vectored`] follows in a flush and tells tokio.
+            Self::Tcp(_, fd) => Ok(send(*fd, bytes, MsgFlags::MSG_NOSIGNAL)?),
             Self::Secure(secure) => secure.try_write(bytes),
             Self::Unix(half) => half.try_write(bytes),
         }
@@ -120,7 +125,7 @@ impl WriteHalf {
     #[inline]
     pub fn take_begun(&self) -> usize {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tcp(..) | Self::Unix(_) => 0,
             Self::Secure(secure) => secure.take_begun(),
         }
     }
@@ -128,7 +133,7 @@ impl WriteHalf {
     /// As [`Self::try_write`], from several buffers.
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(half) => half.try_write_vectored(buffers),
+            Self::Tcp(half, _) => half.try_write_vectored(buffers),
             Self::Secure(secure) => secure.try_write_vectored(buffers),
             Self::Unix(half) => half.try_write_vectored(buffers),
         }
@@ -137,7 +142,7 @@ impl WriteHalf {
     /// Waits until the kernel takes bytes again.
     pub async fn writable(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(half) => half.writable().await,
+            Self::Tcp(half, _) => half.writable().await,
             Self::Secure(secure) => secure.socket().writable().await,
             Self::Unix(half) => half.writable().await,
         }
@@ -146,7 +151,7 @@ impl WriteHalf {
     /// Writes what is on its way though it counts as written: what TLS itself has to say.
     pub fn flush(&self) -> io::Result<Flushed> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => Ok(Flushed::Empty),
+            Self::Tcp(..) | Self::Unix(_) => Ok(Flushed::Empty),
             Self::Secure(secure) => secure.flush(),
         }
     }
@@ -159,7 +164,7 @@ impl WriteHalf {
     /// Bytes that TLS keeps of what is not whole.
     pub fn held(&self) -> usize {
         match self {
-            Self::Tcp(_) | Self::Unix(_) => 0,
+            Self::Tcp(..) | Self::Unix(_) => 0,
             Self::Secure(secure) => secure.held(),
         }
     }
@@ -169,7 +174,7 @@ impl WriteHalf {
         // The socket may be gone already.
         let _ = match self {
             Self::Secure(secure) => return secure.end_output(),
-            Self::Tcp(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
+            Self::Tcp(half, _) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
             Self::Unix(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Write),
         };
     }
@@ -179,7 +184,7 @@ impl WriteHalf {
         // The socket may be gone already, which is what was wanted.
         let _ = match self {
             Self::Secure(secure) => return secure.shutdown(),
-            Self::Tcp(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Both),
+            Self::Tcp(half, _) => SockRef::from(half.as_ref()).shutdown(Shutdown::Both),
             Self::Unix(half) => SockRef::from(half.as_ref()).shutdown(Shutdown::Both),
         };
     }
