@@ -84,7 +84,7 @@ impl Session {
         }
     }
 
-    /// Tokens for channels that are `void` count no more. The one by which the connection has its user is not among them.
+    /// Tokens for channels that are void count no more. The one by which the connection has its user is not among them.
     pub fn on_revoked(&mut self, is_void: impl Fn(Proof) -> bool, policy: &Policy, act: Act<'_, '_>) {
         let revoked = self.channel_tokens.iter().filter(|token| is_void(token.proof));
         let revoked: Vec<_> = revoked.map(|token| token.channel.clone()).collect();

@@ -8,11 +8,12 @@ use std::time::Instant;
 use realtime_protocol::{ChannelName, CloseCode, CommandError, ErrorCode, Mode, RequestId, Subscribe, push};
 use tracing::warn;
 
+use super::Shard;
 use super::connection::{Connection, Peer};
 use super::outbox::Class;
 use super::read::{End, REVOKED, Replies};
+use super::subscriptions::Asked;
 use super::wheel::ticks;
-use super::{Asked, Shard};
 use crate::directory::Subscription;
 use crate::hub::{Measure, Stream, StreamName};
 use crate::policy::Policy;

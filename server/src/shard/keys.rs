@@ -29,8 +29,8 @@ impl Shard {
     async fn renew_tokens(self: &Rc<Self>) {
         // It may be all of them, which is no reason to let the others wait.
         const AT_A_TIME: usize = 64;
-        let policy = self.shared.policy.load_full();
-        let is_void = |proof| !policy.has_key(proof);
+        // Looked up each time, since meanwhile another reload may bring a key back.
+        let is_void = |proof| !self.shared.policy.load().has_key(proof);
         let holders: Vec<_> =
             self.connections.borrow().iter().map(|(_, c)| c).filter(|c| c.holds(&is_void)).cloned().collect();
         for (at, connection) in holders.iter().enumerate() {
